@@ -1,0 +1,77 @@
+"""Text to machine and back, one module a format, in the explicit table `FORMATS`.
+
+A format has `looks_like(text)`, `parse(text, source, name)` and `dump(machine)`. Imports
+`machine` and `errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tm2tf.errors import FormatError, NotFoundError, did_you_mean
+from tm2tf.formats import bbchallenge, native
+from tm2tf.machine.spec import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One text format for machines."""
+
+    name: str
+    summary: str
+    looks_like: Callable[[str], bool]
+    parse: Callable[..., Machine]
+    dump: Callable[[Machine], str]
+
+
+FORMATS = (
+    Format(
+        "native",
+        "commented YAML, k tapes, wildcards, examples",
+        native.looks_like,
+        native.parse,
+        native.dump,
+    ),
+    Format(
+        "bbchallenge",
+        "one-line codes such as 1RB1LB_1LA1RZ",
+        bbchallenge.looks_like,
+        bbchallenge.parse,
+        bbchallenge.dump,
+    ),
+)
+
+
+def by_name(name: str) -> Format:
+    """Return the format called `name`."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    names = [known.name for known in FORMATS]
+    raise NotFoundError(
+        f"unknown format {name!r}; known: {', '.join(names)}" + did_you_mean(name, names)
+    )
+
+
+def detect(text: str, source: str = "<text>") -> Format:
+    """Return the format that a text looks like."""
+    for known in reversed(FORMATS):
+        if known.looks_like(text):
+            return known
+    raise FormatError(
+        "this is no machine in a format that tm2tf knows",
+        source=source,
+        text=text,
+        line=1,
+        column=1,
+        hint="a native machine has `start:` and `rules:`; `tm2tf machines bb4` shows one",
+    )
+
+
+def parse(text: str, source: str = "<text>", name: str = "machine") -> Machine:
+    """Return the machine that a text describes, whichever format it is in."""
+    found = detect(text, source)
+    if found.name == "bbchallenge":
+        return found.parse(text, source)
+    return found.parse(text, source, name)

@@ -1,0 +1,456 @@
+"""The native format: one machine in commented YAML. See docs/machine-format.md.
+
+Example::
+
+    name: binary-increment
+    blank: _
+    start: right
+    halt: done
+    rules:
+      right:
+        0: 0 R right        # what is read: what is written, move, next state
+        1: R                # moves alone: write nothing new, stay in the state
+        _: L carry          # moves and next state: write nothing new
+      carry:
+        1: 0 L carry
+        0|_: 1 L done       # alternatives; `*` stands for any symbol
+
+With k tapes a rule reads k words and is k written symbols, k moves, then the next state.
+Rules of a state are tried from the top: the first that matches is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import yaml
+
+from tm2tf.errors import ConfigurationError, MachineError
+from tm2tf.formats.yaml_nodes import Source
+from tm2tf.machine.spec import (
+    OFFSET,
+    Example,
+    Expected,
+    Machine,
+    Reads,
+    Tape,
+    Transition,
+    Undefined,
+)
+
+FIELDS = (
+    "name",
+    "description",
+    "source",
+    "tapes",
+    "blank",
+    "symbols",
+    "wildcard",
+    "start",
+    "accept",
+    "reject",
+    "halt",
+    "undefined",
+    "rules",
+    "examples",
+)
+EXAMPLE_FIELDS = (
+    "input",
+    "note",
+    "outcome",
+    "state",
+    "steps",
+    "nonblank",
+    "tape",
+    "tapes",
+    "max_steps",
+)
+RULE_FIELDS = ("write", "move", "next")
+MAX_RULES = 2_000_000
+"""Most rules after wildcards are spelt out: 100 times the 20,000 that tm2tf is sized for."""
+
+
+def looks_like(text: str) -> bool:
+    """Return whether a text may be a native machine: it has a top-level `rules:`."""
+    return any(line.startswith(("rules:", '"rules":', "{")) for line in text.splitlines())
+
+
+def parse(text: str, source: str = "<text>", name: str = "machine") -> Machine:
+    """Return the machine that a native YAML text describes.
+
+    Raises:
+        FormatError: with line, column and excerpt, for anything that is wrong in it.
+    """
+    return _Reader(Source(text, source), name).machine()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One written rule: for each tape the symbols it reads, and what it does."""
+
+    node: yaml.Node
+    reads: tuple[tuple[str, ...], ...]
+    writes: tuple[str, ...]
+    moves: tuple[str, ...]
+    state: str
+
+
+class _Reader:
+    def __init__(self, source: Source, name: str) -> None:
+        self.source = source
+        self.root = source.compose()
+        self.fields = source.fields(self.root, "the machine", FIELDS)
+        for needed in ("start", "rules"):
+            if needed not in self.fields:
+                raise source.error(
+                    f"the machine has no `{needed}:`",
+                    self.root,
+                    hint="`tm2tf machines bb4` shows a whole file",
+                )
+        self.name = self.one("name", name)
+        self.tapes = source.integer(self.fields["tapes"], "tapes") if "tapes" in self.fields else 1
+        if not 1 <= self.tapes <= 64:
+            raise source.error(
+                f"tapes must be from 1 to 64, got {self.tapes}", self.fields["tapes"]
+            )
+        self.blank = self.one("blank", "_")
+        self.wildcard = self.one("wildcard", "*")
+        self.marks: dict[tuple[str, ...], yaml.Node] = dict(
+            ((key,), node) for key, node in self.fields.items()
+        )
+
+    def one(self, key: str, default: str) -> str:
+        return self.source.word(self.fields[key], key) if key in self.fields else default
+
+    def many(self, key: str) -> tuple[str, ...]:
+        return self.source.words(self.fields[key], key) if key in self.fields else ()
+
+    def machine(self) -> Machine:
+        rows = {
+            state: [self.row(state, key, value) for key, value in self.source.items(body, f"state {state!r}")]
+            for state, body in self.states()
+        }
+        symbols = self.symbols(rows)
+        halting = [state for kind in ("accept", "reject", "halt") for state in self.many(kind)]
+        states = tuple(dict.fromkeys([*rows, *halting]))
+        transitions: dict[tuple[str, Reads], Transition] = {}
+        for state, body in rows.items():
+            self.spell_out(state, body, symbols, transitions)
+        undefined: Undefined = self.one("undefined", "halt")  # type: ignore[assignment]
+        try:
+            machine = Machine(
+                name=self.name,
+                symbols=symbols,
+                blank=self.blank,
+                states=states,
+                start=self.one("start", ""),
+                transitions=transitions,
+                tapes=self.tapes,
+                accept=self.many("accept"),
+                reject=self.many("reject"),
+                halt=self.many("halt"),
+                undefined=undefined,
+                description=self.one("description", ""),
+                source=self.one("source", ""),
+            )
+        except MachineError as error:
+            raise self.source.error(
+                error.message, self.place(error.path), hint=f"the rule: {error.rule}"
+            ) from None
+        object.__setattr__(machine, "examples", tuple(self.examples(machine)))
+        return machine
+
+    def place(self, path: tuple[str, ...]) -> yaml.Node:
+        while path and path not in self.marks:
+            path = path[:-1]
+        return self.marks.get(path, self.root)
+
+    def states(self) -> Iterator[tuple[str, yaml.Node]]:
+        seen: set[str] = set()
+        for key, body in self.source.items(self.fields["rules"], "rules"):
+            state = self.source.word(key, "a state")
+            if state in seen:
+                raise self.source.error(
+                    f"state {state!r} is given twice", key, hint="put its rules under one key"
+                )
+            seen.add(state)
+            self.marks["rules", state] = key
+            if isinstance(body, yaml.ScalarNode) and not body.value:
+                body = yaml.MappingNode("tag:yaml.org,2002:map", [], body.start_mark, body.end_mark)
+            yield state, body
+
+    def row(self, state: str, key: yaml.Node, value: yaml.Node) -> _Row:
+        reads = self.pattern(key)
+        if isinstance(value, yaml.MappingNode):
+            writes, moves, target = self.long_action(state, value)
+        else:
+            writes, moves, target = self.short_action(state, value)
+        return _Row(key, reads, writes, moves, target)
+
+    def pattern(self, key: yaml.Node) -> tuple[tuple[str, ...], ...]:
+        if isinstance(key, yaml.SequenceNode):
+            if self.tapes == 1:
+                return (self.source.words(key, "what is read"),)
+            parts = tuple(self.source.words(item, "what is read") for item in key.value)
+        else:
+            words = self.source.word(key, "what is read").split()
+            parts = tuple(
+                tuple(word.split("|")) if word.strip("|") else (word,) for word in words
+            )
+        if len(parts) != self.tapes or any(not symbol for part in parts for symbol in part):
+            raise self.source.error(
+                f"expected {_count(self.tapes, 'symbol')} to read, got {len(parts)}",
+                key,
+                hint='a symbol that is a space is written in a list: `? [" "]`',
+            )
+        return parts
+
+    def short_action(
+        self, state: str, node: yaml.Node
+    ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        if isinstance(node, yaml.SequenceNode):
+            words = list(self.source.words(node, "the action"))
+        else:
+            words = self.source.word(node, "the action").split()
+        k = self.tapes
+        keep = (self.wildcard,) * k
+        if len(words) == k:
+            writes, moves, target = keep, tuple(words), state
+        elif len(words) == k + 1:
+            writes, moves, target = keep, tuple(words[:k]), words[k]
+        elif len(words) == 2 * k + 1:
+            writes, moves, target = tuple(words[:k]), tuple(words[k : 2 * k]), words[2 * k]
+        else:
+            raise self.source.error(
+                f"expected {_count(k, 'written symbol')}, {_count(k, 'move')} and the next state, "
+                f"got {_count(len(words), 'word')}",
+                node,
+                hint=f"or {_count(k, 'move')} and the next state, or {_count(k, 'move')} alone",
+            )
+        self.check_moves(moves, node)
+        return writes, moves, target
+
+    def long_action(
+        self, state: str, node: yaml.Node
+    ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        fields = self.source.fields(node, "an action", RULE_FIELDS)
+        keep = (self.wildcard,) * self.tapes
+        writes = self.source.words(fields["write"], "write") if "write" in fields else keep
+        stay = ("S",) * self.tapes
+        moves = self.source.words(fields["move"], "move") if "move" in fields else stay
+        target = self.source.word(fields["next"], "next") if "next" in fields else state
+        for what, words in (("write", writes), ("move", moves)):
+            if len(words) != self.tapes:
+                raise self.source.error(
+                    f"expected {self.tapes} of `{what}`, one a tape, got {len(words)}", fields[what]
+                )
+        self.check_moves(moves, node)
+        return writes, moves, target
+
+    def check_moves(self, moves: Sequence[str], node: yaml.Node) -> None:
+        for move in moves:
+            if move not in OFFSET:
+                raise self.source.error(
+                    f"unknown move {move!r}: expected L, S or R",
+                    node,
+                    hint="a rule is: written symbols, moves, next state",
+                )
+
+    def symbols(self, rows: dict[str, list[_Row]]) -> tuple[str, ...]:
+        if "symbols" in self.fields:
+            given = self.many("symbols")
+            if self.wildcard in given:
+                raise self.source.error(
+                    f"{self.wildcard!r} is the wildcard, so it cannot be a symbol too",
+                    self.fields["symbols"],
+                    hint='choose another wildcard, as in `wildcard: "?"`',
+                )
+            return given
+        found = [self.blank]
+        for body in rows.values():
+            for row in body:
+                found += [symbol for part in row.reads for symbol in part]
+                found += row.writes
+        return tuple(symbol for symbol in dict.fromkeys(found) if symbol != self.wildcard)
+
+    def spell_out(
+        self,
+        state: str,
+        rows: list[_Row],
+        symbols: tuple[str, ...],
+        into: dict[tuple[str, Reads], Transition],
+    ) -> None:
+        """Add to `into` each (state, reads) that `rows` cover, the first row first."""
+        for row in rows:
+            choices = [symbols if self.wildcard in part else part for part in row.reads]
+            if len(into) + prod(map(len, choices)) > MAX_RULES:
+                raise self.source.error(
+                    f"more than {MAX_RULES:,} rules once the wildcards are spelt out", row.node
+                )
+            new = 0
+            for reads in product(*choices):
+                if (state, reads) in into:
+                    continue
+                writes = tuple(
+                    read if write == self.wildcard else write
+                    for read, write in zip(reads, row.writes, strict=True)
+                )
+                into[state, reads] = Transition(row.state, writes, row.moves)
+                self.marks["rules", state, " ".join(reads)] = row.node
+                new += 1
+            if new == 0:
+                raise self.source.error(
+                    f"this rule of state {state!r} is never taken: rules above it read the same",
+                    row.node,
+                    hint="the first rule that matches is taken; put the narrower rule first",
+                )
+
+    def examples(self, machine: Machine) -> Iterator[Example]:
+        node = self.fields.get("examples")
+        if node is None:
+            return
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.source.error("examples must be a list (`- input: ...`)", node)
+        for item in node.value:
+            fields = self.source.fields(item, "an example", EXAMPLE_FIELDS)
+            tapes = self.starts(machine, fields.get("input"))
+            try:
+                start = machine.initial(tapes)
+            except ConfigurationError as error:
+                raise self.source.error(str(error), fields.get("input", item)) from None
+            yield Example(
+                start.tapes,
+                self.expected(machine, fields, item),
+                self.source.word(fields["note"], "note") if "note" in fields else "",
+                self.source.integer(fields["max_steps"], "max_steps")
+                if "max_steps" in fields
+                else None,
+            )
+
+    def starts(self, machine: Machine, node: yaml.Node | None) -> list[Tape]:
+        if node is None:
+            return []
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        return [self.tape(machine, item) for item in items]
+
+    def tape(self, machine: Machine, node: yaml.Node) -> Tape:
+        if not isinstance(node, yaml.MappingNode):
+            return Tape(machine.split(self.source.word(node, "an input")))
+        fields = self.source.fields(node, "an input", ("contents", "origin", "head"))
+        contents = self.source.word(fields["contents"], "contents") if "contents" in fields else ""
+        numbers = {
+            key: self.source.integer(fields[key], key) for key in ("origin", "head") if key in fields
+        }
+        return Tape(machine.split(contents), **numbers)
+
+    def expected(
+        self, machine: Machine, fields: dict[str, yaml.Node], item: yaml.Node
+    ) -> Expected:
+        outcome = self.source.word(fields["outcome"], "outcome") if "outcome" in fields else None
+        if outcome not in (None, "halted", "accepted", "rejected", "step-limit"):
+            raise self.source.error(
+                f"unknown outcome {outcome!r}: expected halted, accepted, rejected or step-limit",
+                fields["outcome"],
+            )
+        state = self.source.word(fields["state"], "state") if "state" in fields else None
+        if state is not None and state not in machine.states:
+            raise self.source.error(f"unknown state {state!r}", fields["state"])
+        contents = None
+        if "tape" in fields or "tapes" in fields:
+            key = "tapes" if "tapes" in fields else "tape"
+            words = self.source.words(fields[key], key)
+            if len(words) > machine.tapes:
+                raise self.source.error(f"more {key} than the machine has", fields[key])
+            contents = tuple(machine.split(word) for word in words)
+        numbers = {
+            key: self.source.integer(fields[key], key)
+            for key in ("steps", "nonblank")
+            if key in fields
+        }
+        if outcome is None and state is None and contents is None and not numbers:
+            raise self.source.error(
+                "an example states no result",
+                item,
+                hint="give at least one of outcome, state, steps, nonblank, tape",
+            )
+        return Expected(outcome, state, tapes=contents, **numbers)  # type: ignore[arg-type]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def dump(machine: Machine) -> str:
+    """Return the native text of a machine, every rule spelt out; `parse` gives it back."""
+    wildcard = next(mark for mark in _wildcards() if mark not in machine.symbols)
+    lines = [f"name: {_quoted(machine.name)}"]
+    lines += [
+        f"{key}: {_quoted(text)}"
+        for key, text in (("description", machine.description), ("source", machine.source))
+        if text
+    ]
+    lines += [
+        f"tapes: {machine.tapes}",
+        f"blank: {_quoted(machine.blank)}",
+        f"symbols: {_list(machine.symbols)}",
+        f"start: {_quoted(machine.start)}",
+    ]
+    if wildcard != "*":
+        lines.append(f"wildcard: {_quoted(wildcard)}")
+    for kind in ("accept", "reject", "halt"):
+        if getattr(machine, kind):
+            lines.append(f"{kind}: {_list(getattr(machine, kind))}")
+    lines += [f"undefined: {machine.undefined}", "rules:"]
+    rules: dict[str, list[str]] = {
+        state: [] for state in machine.states if machine.outcome_of(state) is None
+    }
+    for (state, reads), to in machine.transitions.items():
+        key = _list(reads)
+        rules[state].append(f"    ? {key}\n    : {_list((*to.writes, *to.moves, to.state))}")
+    for state, body in rules.items():
+        lines.append(f"  {_quoted(state)}:" + ("" if body else " {}"))
+        lines += body
+    if machine.examples:
+        lines.append("examples:")
+        lines += [_example(machine, example) for example in machine.examples]
+    return "\n".join(lines) + "\n"
+
+
+def _wildcards() -> Iterator[str]:
+    yield from ("*", "?", "@")
+    yield from (f"any{number}" for number in range(10**9))
+
+
+def _quoted(text: str) -> str:
+    """Return a YAML double-quoted scalar, or the bare word where that is plainly safe."""
+    if text.isascii() and text.replace("-", "").isalnum() and not text.startswith("-"):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _list(words: Sequence[str]) -> str:
+    return "[" + ", ".join(_quoted(word) for word in words) + "]"
+
+
+def _example(machine: Machine, example: Example) -> str:
+    tapes = ", ".join(
+        f"{{contents: {_quoted(machine.join(tape.contents))}, "
+        f"origin: {tape.origin}, head: {tape.head}}}"
+        for tape in example.tapes
+    )
+    fields = [f"input: [{tapes}]"]
+    if example.note:
+        fields.append(f"note: {_quoted(example.note)}")
+    if example.max_steps is not None:
+        fields.append(f"max_steps: {example.max_steps}")
+    wanted = example.expected
+    for key in ("outcome", "state", "steps", "nonblank"):
+        value = getattr(wanted, key)
+        if value is not None:
+            fields.append(f"{key}: {_quoted(str(value))}")
+    if wanted.tapes is not None:
+        fields.append(f"tapes: {_list([machine.join(tape or ()) for tape in wanted.tapes])}")
+    return "  - " + "\n    ".join(fields)

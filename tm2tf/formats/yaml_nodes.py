@@ -1,0 +1,105 @@
+"""Reading YAML as text with places: every scalar stays the text that was written.
+
+`0` stays `"0"` and `yes` stays `"yes"`; each node knows its line and column, so that a
+format built on it can point at what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from tm2tf.errors import FormatError, did_you_mean
+
+MAX_CHARACTERS = 16_000_000
+"""Longest text accepted: 20,000 rules of 100 characters are 2 MB, so eight times that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text and the name it goes by in messages."""
+
+    text: str
+    name: str
+
+    def error(self, message: str, node: yaml.Node | None = None, hint: str | None = None) -> FormatError:
+        """Return an error that points at `node`."""
+        line = column = None
+        if node is not None and node.start_mark is not None:
+            line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        return FormatError(
+            message, source=self.name, text=self.text, line=line, column=column, hint=hint
+        )
+
+    def compose(self) -> yaml.Node:
+        """Return the root node.
+
+        Raises:
+            FormatError: not YAML, empty, longer than `MAX_CHARACTERS`, or nested too deep.
+        """
+        if len(self.text) > MAX_CHARACTERS:
+            raise self.error(
+                f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}"
+            )
+        try:
+            root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise FormatError(
+                f"not valid YAML: {error.problem or error.context}",
+                source=self.name,
+                text=self.text,
+                line=mark.line + 1 if mark else None,
+                column=mark.column + 1 if mark else None,
+            ) from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.error(f"not valid YAML: {error}") from None
+        except RecursionError:
+            raise self.error("nested too deep") from None
+        if root is None:
+            raise self.error("the file is empty", hint="`tm2tf machines bb4` shows one to start from")
+        return root
+
+    def items(self, node: yaml.Node, what: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Yield the (key, value) nodes of a mapping."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(f"{what} must be a mapping (`key: value` lines)", node)
+        yield from node.value
+
+    def fields(self, node: yaml.Node, what: str, known: tuple[str, ...]) -> dict[str, yaml.Node]:
+        """Return a mapping's values by key, each key known and given once."""
+        found: dict[str, yaml.Node] = {}
+        for key_node, value in self.items(node, what):
+            key = self.word(key_node, "a key")
+            if key not in known:
+                raise self.error(
+                    f"unknown key {key!r} in {what}" + did_you_mean(key, known),
+                    key_node,
+                    hint=f"known keys: {', '.join(known)}",
+                )
+            if key in found:
+                raise self.error(f"key {key!r} is given twice in {what}", key_node)
+            found[key] = value
+        return found
+
+    def word(self, node: yaml.Node, what: str) -> str:
+        """Return a scalar's text as written."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.error(f"{what} must be a single word, not a list or a mapping", node)
+        return str(node.value)
+
+    def words(self, node: yaml.Node, what: str) -> tuple[str, ...]:
+        """Return a list's scalars; a single scalar counts as a list of one."""
+        if isinstance(node, yaml.SequenceNode):
+            return tuple(self.word(item, f"each of {what}") for item in node.value)
+        return (self.word(node, what),)
+
+    def integer(self, node: yaml.Node, what: str) -> int:
+        """Return a scalar as an integer; `_` and `,` may group its digits."""
+        text = self.word(node, what).replace("_", "").replace(",", "")
+        try:
+            return int(text)
+        except ValueError:
+            raise self.error(f"{what} must be a whole number, got {text!r}", node) from None
