@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import dataclass
 
 from tm2tf.errors import FormatError
 from tm2tf.machine.spec import Machine, Transition
@@ -19,7 +20,7 @@ _SHAPE = re.compile(r"[0-9A-Z_-]{3,}")
 
 
 def looks_like(text: str) -> bool:
-    """Return whether a text may be a code: one word of digits, capitals, `-` and `_`, with a cell."""
+    """Return whether a text may be a code: one word of digits, capitals, `-`, `_`, with a cell."""
     word = text.strip()
     return bool(_SHAPE.fullmatch(word)) and bool(re.match(r"\d[LR][A-Z]|---", word))
 
@@ -30,56 +31,73 @@ def parse(text: str, source: str = "<code>", name: str | None = None) -> Machine
     Raises:
         FormatError: with the column at which the code goes wrong.
     """
-    code = text.strip()
-    rows = code.split("_")
-    width = len(rows[0])
-
-    def error(message: str, column: int, hint: str | None = None) -> FormatError:
-        return FormatError(message, source=source, text=code, line=1, column=column, hint=hint)
-
-    starts = [1 + sum(len(row) + 1 for row in rows[:i]) for i in range(len(rows))]
-    for i, row in enumerate(rows):
-        if len(row) == 0 or len(row) % 3 or len(row) != width:
-            expected = f"{width}, like the first" if i and width % 3 == 0 else "a multiple of 3"
-            raise error(
-                f"row {LETTERS[i % 26]} has {len(row)} characters; expected {expected}",
-                starts[i],
-                "a cell is three characters, such as 1RB or ---, and all rows are equally long",
-            )
-    symbols = string.digits[: width // 3]
-    if width // 3 > 10:
-        raise error(f"{width // 3} symbols; the format has digits for 10", starts[0] + 30)
-    if len(rows) > 25:
-        raise error(f"{len(rows)} states; the format has letters for 25 and a halt", starts[25])
-    states = LETTERS[: len(rows)]
+    code = _Code(text.strip(), source)
+    rows = code.rows()
+    width = len(rows[0][1]) // 3
+    symbols, states = string.digits[:width], LETTERS[: len(rows)]
     transitions: dict[tuple[str, tuple[str, ...]], Transition] = {}
-    halting: list[str] = []
-    for i, row in enumerate(rows):
+    for state, (start, row) in zip(states, rows, strict=True):
         for j, symbol in enumerate(symbols):
-            cell, column = row[3 * j : 3 * j + 3], starts[i] + 3 * j
-            if cell == "---":
-                continue
-            write, move, target = cell
-            if write not in symbols:
-                raise error(
-                    f"unknown symbol {write!r}: expected one of {', '.join(symbols)}", column
-                )
-            if move not in "LR":
-                raise error(f"unknown move {move!r}: expected L or R", column + 1)
-            if target not in LETTERS:
-                raise error(f"unknown state {target!r}: expected a letter A to Z", column + 2)
-            if target not in states and target not in halting:
-                halting.append(target)
-            transitions[states[i], (symbol,)] = Transition(target, (write,), (move,))
+            cell = row[3 * j : 3 * j + 3]
+            if cell != "---":
+                transitions[state, (symbol,)] = code.transition(cell, start + 3 * j, symbols)
+    targets = dict.fromkeys(to.state for to in transitions.values())
+    halting = tuple(state for state in targets if state not in states)
     return Machine(
-        name=name or code,
+        name=name or code.text,
         symbols=tuple(symbols),
         blank="0",
         states=(*states, *halting),
         start="A",
         transitions=transitions,
-        halt=tuple(halting),
+        halt=halting,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A code and the name it goes by in messages. Columns count from 1."""
+
+    text: str
+    source: str
+
+    def error(self, message: str, column: int, hint: str | None = None) -> FormatError:
+        return FormatError(
+            message, source=self.source, text=self.text, line=1, column=column, hint=hint
+        )
+
+    def rows(self) -> list[tuple[int, str]]:
+        """Return the rows, each with its first column; all are equally long, in whole cells."""
+        rows = self.text.split("_")
+        starts = [1 + sum(len(row) + 1 for row in rows[:i]) for i in range(len(rows))]
+        width = len(rows[0])
+        for i, (start, row) in enumerate(zip(starts, rows, strict=True)):
+            if len(row) == 0 or len(row) % 3 or len(row) != width:
+                expected = f"{width}, like the first" if i else "a multiple of 3"
+                raise self.error(
+                    f"row {i + 1} has {len(row)} characters; expected {expected}",
+                    start,
+                    "a cell is three characters, such as 1RB or ---, and all rows are equally long",
+                )
+        if width > 30:
+            raise self.error(f"{width // 3} symbols; the format has digits for 10", 31)
+        if len(rows) > 25:
+            raise self.error(
+                f"{len(rows)} states; the format has letters for 25 and a halt", starts[25]
+            )
+        return list(zip(starts, rows, strict=True))
+
+    def transition(self, cell: str, column: int, symbols: str) -> Transition:
+        write, move, target = list(cell)
+        if write not in symbols:
+            raise self.error(
+                f"unknown symbol {write!r}: expected one of {', '.join(symbols)}", column
+            )
+        if move not in "LR":
+            raise self.error(f"unknown move {move!r}: expected L or R", column + 1)
+        if target not in LETTERS:
+            raise self.error(f"unknown state {target!r}: expected a letter A to Z", column + 2)
+        return Transition(target, (write,), (move,))
 
 
 def dump(machine: Machine) -> str:

@@ -17,10 +17,15 @@ Example::
 
 With k tapes a rule reads k words and is k written symbols, k moves, then the next state.
 Rules of a state are tried from the top: the first that matches is taken.
+
+Each of `examples` has an `input` (one word a tape, or `{contents: "101", origin: -2, head: 1}`)
+and what its run ends with: `outcome`, `state`, `steps`, `nonblank`, `tape` or `tapes`. A tape is
+a word, a list of symbols, or the wildcard where it does not matter.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -69,6 +74,7 @@ EXAMPLE_FIELDS = (
     "max_steps",
 )
 RULE_FIELDS = ("write", "move", "next")
+_PLAIN = re.compile(r"\w[\w.-]*(?: [\w.-]+)*", re.ASCII)
 MAX_RULES = 2_000_000
 """Most rules after wildcards are spelt out: 100 times the 20,000 that tm2tf is sized for."""
 
@@ -118,9 +124,9 @@ class _Reader:
             )
         self.blank = self.one("blank", "_")
         self.wildcard = self.one("wildcard", "*")
-        self.marks: dict[tuple[str, ...], yaml.Node] = dict(
-            ((key,), node) for key, node in self.fields.items()
-        )
+        self.marks: dict[tuple[str, ...], yaml.Node] = {
+            (key,): node for key, node in self.fields.items()
+        }
 
     def one(self, key: str, default: str) -> str:
         return self.source.word(self.fields[key], key) if key in self.fields else default
@@ -130,7 +136,10 @@ class _Reader:
 
     def machine(self) -> Machine:
         rows = {
-            state: [self.row(state, key, value) for key, value in self.source.items(body, f"state {state!r}")]
+            state: [
+                self.row(state, key, value)
+                for key, value in self.source.items(body, f"state {state!r}")
+            ]
             for state, body in self.states()
         }
         symbols = self.symbols(rows)
@@ -178,9 +187,8 @@ class _Reader:
                 )
             seen.add(state)
             self.marks["rules", state] = key
-            if isinstance(body, yaml.ScalarNode) and not body.value:
-                body = yaml.MappingNode("tag:yaml.org,2002:map", [], body.start_mark, body.end_mark)
-            yield state, body
+            empty = isinstance(body, yaml.ScalarNode) and not body.value
+            yield state, _no_rules(body) if empty else body
 
     def row(self, state: str, key: yaml.Node, value: yaml.Node) -> _Row:
         reads = self.pattern(key)
@@ -192,15 +200,18 @@ class _Reader:
 
     def pattern(self, key: yaml.Node) -> tuple[tuple[str, ...], ...]:
         if isinstance(key, yaml.SequenceNode):
-            if self.tapes == 1:
-                return (self.source.words(key, "what is read"),)
-            parts = tuple(self.source.words(item, "what is read") for item in key.value)
+            tapes = [key] if self.tapes == 1 else key.value
+            parts = tuple(self.source.words(tape, "what is read") for tape in tapes)
         else:
             words = self.source.word(key, "what is read").split()
-            parts = tuple(
-                tuple(word.split("|")) if word.strip("|") else (word,) for word in words
+            parts = tuple(tuple(word.split("|")) if word.strip("|") else (word,) for word in words)
+        if any(not part or "" in part for part in parts):
+            raise self.source.error(
+                "one of the alternatives to read is empty",
+                key,
+                hint='a symbol that is or holds `|` is written in a list: `? ["a|b"]`',
             )
-        if len(parts) != self.tapes or any(not symbol for part in parts for symbol in part):
+        if len(parts) != self.tapes:
             raise self.source.error(
                 f"expected {_count(self.tapes, 'symbol')} to read, got {len(parts)}",
                 key,
@@ -340,15 +351,24 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             return Tape(machine.split(self.source.word(node, "an input")))
         fields = self.source.fields(node, "an input", ("contents", "origin", "head"))
-        contents = self.source.word(fields["contents"], "contents") if "contents" in fields else ""
+        contents = self.contents(machine, fields["contents"]) if "contents" in fields else ()
         numbers = {
-            key: self.source.integer(fields[key], key) for key in ("origin", "head") if key in fields
+            key: self.source.integer(fields[key], key)
+            for key in ("origin", "head")
+            if key in fields
         }
-        return Tape(machine.split(contents), **numbers)
+        return Tape(contents, **numbers)
 
-    def expected(
-        self, machine: Machine, fields: dict[str, yaml.Node], item: yaml.Node
-    ) -> Expected:
+    def contents(self, machine: Machine, node: yaml.Node) -> tuple[str, ...]:
+        if isinstance(node, yaml.SequenceNode):
+            return self.source.words(node, "contents")
+        return machine.split(self.source.word(node, "contents"))
+
+    def wanted(self, machine: Machine, node: yaml.Node) -> tuple[str, ...] | None:
+        anything = isinstance(node, yaml.ScalarNode) and node.value == self.wildcard
+        return None if anything else self.contents(machine, node)
+
+    def expected(self, machine: Machine, fields: dict[str, yaml.Node], item: yaml.Node) -> Expected:
         outcome = self.source.word(fields["outcome"], "outcome") if "outcome" in fields else None
         if outcome not in (None, "halted", "accepted", "rejected", "step-limit"):
             raise self.source.error(
@@ -361,10 +381,13 @@ class _Reader:
         contents = None
         if "tape" in fields or "tapes" in fields:
             key = "tapes" if "tapes" in fields else "tape"
-            words = self.source.words(fields[key], key)
-            if len(words) > machine.tapes:
-                raise self.source.error(f"more {key} than the machine has", fields[key])
-            contents = tuple(machine.split(word) for word in words)
+            node = fields[key]
+            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            if len(items) > machine.tapes:
+                raise self.source.error(
+                    f"expected at most {_count(machine.tapes, 'tape')}, got {len(items)}", node
+                )
+            contents = tuple(self.wanted(machine, word) for word in items)
         numbers = {
             key: self.source.integer(fields[key], key)
             for key in ("steps", "nonblank")
@@ -377,6 +400,10 @@ class _Reader:
                 hint="give at least one of outcome, state, steps, nonblank, tape",
             )
         return Expected(outcome, state, tapes=contents, **numbers)  # type: ignore[arg-type]
+
+
+def _no_rules(body: yaml.Node) -> yaml.Node:
+    return yaml.MappingNode("tag:yaml.org,2002:map", [], body.start_mark, body.end_mark)
 
 
 def _count(number: int, noun: str) -> str:
@@ -404,18 +431,24 @@ def dump(machine: Machine) -> str:
         if getattr(machine, kind):
             lines.append(f"{kind}: {_list(getattr(machine, kind))}")
     lines += [f"undefined: {machine.undefined}", "rules:"]
-    rules: dict[str, list[str]] = {
-        state: [] for state in machine.states if machine.outcome_of(state) is None
-    }
+    halting = (*machine.accept, *machine.reject, *machine.halt)
+    running = tuple(state for state in machine.states if state not in halting)
+    listed = running if machine.states == (*running, *halting) else machine.states
+    rules: dict[str, list[str]] = {state: [] for state in listed}
+    short = not any(set(" |") & set(word) for word in machine.symbols + machine.states)
     for (state, reads), to in machine.transitions.items():
-        key = _list(reads)
-        rules[state].append(f"    ? {key}\n    : {_list((*to.writes, *to.moves, to.state))}")
+        action = (*to.writes, *to.moves, to.state)
+        rules[state].append(
+            f"    {_quoted(' '.join(reads))}: {_quoted(' '.join(action))}"
+            if short
+            else f"    ? {_list(reads)}\n    : {_list(action)}"
+        )
     for state, body in rules.items():
         lines.append(f"  {_quoted(state)}:" + ("" if body else " {}"))
         lines += body
     if machine.examples:
         lines.append("examples:")
-        lines += [_example(machine, example) for example in machine.examples]
+        lines += [_example(machine, example, wildcard) for example in machine.examples]
     return "\n".join(lines) + "\n"
 
 
@@ -425,23 +458,36 @@ def _wildcards() -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return a YAML double-quoted scalar, or the bare word where that is plainly safe."""
-    if text.isascii() and text.replace("-", "").isalnum() and not text.startswith("-"):
+    """Return a YAML double-quoted scalar, or the bare words where that is plainly safe."""
+    if _PLAIN.fullmatch(text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
 def _list(words: Sequence[str]) -> str:
     return "[" + ", ".join(_quoted(word) for word in words) + "]"
 
 
-def _example(machine: Machine, example: Example) -> str:
-    tapes = ", ".join(
-        f"{{contents: {_quoted(machine.join(tape.contents))}, "
-        f"origin: {tape.origin}, head: {tape.head}}}"
-        for tape in example.tapes
-    )
-    fields = [f"input: [{tapes}]"]
+def _word(machine: Machine, contents: Sequence[str], wildcard: str) -> str:
+    word = machine.join(contents)
+    if word == wildcard or machine.split(word) != tuple(contents):
+        return _list(contents)
+    return _quoted(word)
+
+
+def _input(machine: Machine, tape: Tape, wildcard: str) -> str:
+    word = _word(machine, tape.contents, wildcard)
+    if tape.origin == tape.head == 0 and not word.startswith("["):
+        return word
+    return f"{{contents: {word}, origin: {tape.origin}, head: {tape.head}}}"
+
+
+def _example(machine: Machine, example: Example, wildcard: str) -> str:
+    tapes = list(example.tapes)
+    while tapes and tapes[-1] == Tape():
+        tapes.pop()
+    fields = [f"input: [{', '.join(_input(machine, tape, wildcard) for tape in tapes)}]"]
     if example.note:
         fields.append(f"note: {_quoted(example.note)}")
     if example.max_steps is not None:
@@ -452,5 +498,9 @@ def _example(machine: Machine, example: Example) -> str:
         if value is not None:
             fields.append(f"{key}: {_quoted(str(value))}")
     if wanted.tapes is not None:
-        fields.append(f"tapes: {_list([machine.join(tape or ()) for tape in wanted.tapes])}")
+        words = [
+            _quoted(wildcard) if tape is None else _word(machine, tape, wildcard)
+            for tape in wanted.tapes
+        ]
+        fields.append(f"tapes: [{', '.join(words)}]")
     return "  - " + "\n    ".join(fields)

@@ -24,7 +24,9 @@ class Source:
     text: str
     name: str
 
-    def error(self, message: str, node: yaml.Node | None = None, hint: str | None = None) -> FormatError:
+    def error(
+        self, message: str, node: yaml.Node | None = None, hint: str | None = None
+    ) -> FormatError:
         """Return an error that points at `node`."""
         line = column = None
         if node is not None and node.start_mark is not None:
@@ -47,19 +49,32 @@ class Source:
             root = yaml.compose(self.text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            alias = "alias" in f"{error.context} {error.problem}"
             raise FormatError(
                 f"not valid YAML: {error.problem or error.context}",
                 source=self.name,
                 text=self.text,
                 line=mark.line + 1 if mark else None,
                 column=mark.column + 1 if mark else None,
+                hint='a `*` at the beginning needs quotes: `"*": R`' if alias else None,
+            ) from None
+        except yaml.reader.ReaderError as error:
+            before = self.text[: error.position].split("\n")
+            raise FormatError(
+                f"the character {chr(error.character)!r} is not allowed in YAML",
+                source=self.name,
+                text=self.text,
+                line=len(before),
+                column=len(before[-1]) + 1,
             ) from None
         except (yaml.YAMLError, ValueError) as error:
             raise self.error(f"not valid YAML: {error}") from None
         except RecursionError:
             raise self.error("nested too deep") from None
         if root is None:
-            raise self.error("the file is empty", hint="`tm2tf machines bb4` shows one to start from")
+            raise self.error(
+                "the file is empty", hint="`tm2tf machines bb4` shows one to start from"
+            )
         return root
 
     def items(self, node: yaml.Node, what: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -9,8 +9,9 @@ sequences, loops, tests and named blocks::
     machine = b.build(seq(call("copy", copy), accept), name="copy")
 
 Only `act` takes a step. Tests cost nothing: they are resolved for every combination of symbols
-under the heads when the machine is built, and folded into the transition that comes next. A
-state of the machine is a place in the program, named after the innermost `call` around it.
+under the heads when the machine is built, and folded into the transition that comes next (where
+that would be the end of the run, it is one step in place). A state of the machine is a place in
+the program, named after the innermost `call` around it.
 """
 
 from __future__ import annotations
@@ -43,15 +44,22 @@ class Test:
 def on(tape: int, symbols: Iterable[str]) -> Test:
     """Return the test "the head of `tape` is on one of `symbols`" (a string is its characters)."""
     wanted = frozenset(symbols)
-    return Test(lambda reads: reads[tape] in wanted)
+    return Test(lambda reads: _under(tape, reads) in wanted)
 
 
 def same(tape: int, other: int) -> Test:
     """Return the test "both heads are on the same symbol"."""
-    return Test(lambda reads: reads[tape] == reads[other])
+    return Test(lambda reads: _under(tape, reads) == _under(other, reads))
 
 
 always = Test(lambda reads: True)
+
+
+def _under(tape: int, reads: Reads) -> str:
+    """Return the symbol under the head of a tape, or say that there is no such tape."""
+    if not 0 <= tape < len(reads):
+        raise BuilderError(f"tape {tape} does not exist: there are {len(reads)}, from 0")
+    return reads[tape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class Act:
 
 
 @dataclass(frozen=True, eq=False)
-class Sequence_:
+class Chain:
     """Blocks one after the other."""
 
     blocks: tuple[Block, ...]
@@ -133,19 +141,17 @@ class Stop:
     state: str
 
 
-Block: TypeAlias = Act | Sequence_ | Loop | If | Switch | Call | Leave | Stop
+Block: TypeAlias = Act | Chain | Loop | If | Switch | Call | Leave | Stop
 
 
-def act(
-    write: Mapping[int, Written] | None = None, move: Mapping[int, str] | None = None
-) -> Act:
+def act(write: Mapping[int, Written] | None = None, move: Mapping[int, str] | None = None) -> Act:
     """Return one step. `write[t]` is a symbol, `copy_of(u)`, or a map from read to written."""
     return Act(dict(write or {}), dict(move or {}))
 
 
 def seq(*blocks: Block) -> Block:
     """Return the blocks one after the other."""
-    return Sequence_(blocks)
+    return Chain(blocks)
 
 
 def loop(test: Test, *body: Block) -> Block:
@@ -166,7 +172,7 @@ def on_symbol(tape: int, cases: Mapping[str, Block], default: Block | None = Non
     spread = {
         symbol: block
         for key, block in cases.items()
-        for symbol in (key.split() if " " in key else (key, *key))
+        for symbol in (key.split() if " " in key.strip() else (key, *key))
     }
     return Switch(tape, spread, default or seq())
 
@@ -264,19 +270,19 @@ class Builder:
             name=name,
             symbols=symbols,
             blank=self.blank,
-            states=(*names.values(), *(stop.state for stop in stops.values())),
+            states=(*names.values(), *(state for group in kinds.values() for state in group)),
             start=start,
             transitions=transitions,
             tapes=len(self.alphabets),
+            accept=kinds["accept"],
+            reject=kinds["reject"],
+            halt=kinds["halt"],
             undefined=undefined,
             description=description,
             source=source,
-            **kinds,
         )
 
-    def _state(
-        self, place: _Place, names: dict[_Place, str], stops: dict[str, Stop]
-    ) -> str:
+    def _state(self, place: _Place, names: dict[_Place, str], stops: dict[str, Stop]) -> str:
         first = place.frames[0][0]
         if isinstance(first, Stop):
             return stops.setdefault(first.state, first).state
@@ -294,7 +300,7 @@ class Builder:
         """Open sequences and calls, which need no test, so that equal places compare equal."""
         while True:
             (block, at), rest = place.frames[0], place.frames[1:]
-            if isinstance(block, Sequence_):
+            if isinstance(block, Chain):
                 left = () if at + 1 >= len(block.blocks) else ((block, at + 1),)
                 inner = () if at >= len(block.blocks) else ((block.blocks[at], 0),)
                 place = _Place((*inner, *left, *rest))
@@ -334,26 +340,26 @@ class Builder:
                 chosen = block.then if block.test.holds(reads) else block.otherwise
                 place = _Place(((chosen, 0), *rest))
             elif isinstance(block, Switch):
-                place = _Place(((block.cases.get(reads[block.tape], block.default), 0), *rest))
+                chosen = block.cases.get(_under(block.tape, reads), block.default)
+                place = _Place(((chosen, 0), *rest))
 
     def _transition(self, step: Act, reads: Reads, state: str) -> Transition:
-        for tape in (*step.write, *step.move):
-            if not 0 <= tape < len(reads):
-                raise BuilderError(f"tape {tape} does not exist: there are {len(reads)}, from 0")
         writes = list(reads)
         for tape, what in step.write.items():
+            read = _under(tape, reads)
             if isinstance(what, Copy):
-                writes[tape] = reads[what.tape]
+                writes[tape] = _under(what.tape, reads)
             elif isinstance(what, str):
                 writes[tape] = what
             else:
-                writes[tape] = what.get(reads[tape], reads[tape])
+                writes[tape] = what.get(read, read)
             if writes[tape] not in self.alphabets[tape]:
                 raise BuilderError(
                     f"{writes[tape]!r} is written on tape {tape}, whose symbols are "
                     f"{' '.join(self.alphabets[tape])}"
                 )
-        for move in step.move.values():
+        for tape, move in step.move.items():
+            _under(tape, reads)
             if move not in OFFSET:
                 raise BuilderError(f"unknown move {move!r}: expected L, S or R")
         moves = tuple(step.move.get(tape, "S") for tape in range(len(reads)))

@@ -1,5 +1,8 @@
-"""What a machine means: the reference simulator. Readable before fast; it shares no code with
-the program interpreter or the runtimes that are checked against it."""
+"""What a machine means: the reference simulator.
+
+Readable before fast; it shares no code with the program interpreter or the runtimes that are
+checked against it.
+"""
 
 from __future__ import annotations
 

@@ -134,9 +134,7 @@ class Machine:
                 f"{len(inputs)} inputs given, but machine {self.name!r} has {self.tapes} "
                 f"tape{'s' if self.tapes > 1 else ''}: give at most one input a tape"
             )
-        tapes = [
-            word if isinstance(word, Tape) else Tape(self.split(word)) for word in inputs
-        ]
+        tapes = [word if isinstance(word, Tape) else Tape(self.split(word)) for word in inputs]
         tapes += [Tape()] * (self.tapes - len(tapes))
         for number, tape in enumerate(tapes):
             for symbol in tape.contents:

@@ -1,0 +1,215 @@
+"""The plain torch model: a decoder with explicit matrices, as a textbook would write it.
+
+    x = W_E[token] + n W_pos                               embedding; n = 1, 2, ... is the position
+    x = x + sum over heads of attend(q, k, v) W_O          q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V
+    x = x + snap(relu(x W_gate + b_gate) * (x W_in + b_in)) W_out
+    logits = x W_U + b_U
+
+It takes the argmax of attention over the whole prefix and reads nothing but tensors and the
+kinds of heads, so it is what every faster runtime is compared with. Float64, on the CPU or on
+CUDA, batched over sequences, with a key-value cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
+
+from tm2tf.runtime.runner import beyond
+from tm2tf.weights.matrix import Matrix
+from tm2tf.weights.model import FeedForward, Head, Weights
+
+
+def _tensor(matrix: Matrix | np.ndarray) -> Tensor:
+    return torch.from_numpy(matrix.dense() if isinstance(matrix, Matrix) else matrix.copy())
+
+
+class UniformHead(nn.Module):
+    """Brings the mean of the values so far. Its cache is their sum and their number."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.register_buffer("W_V", _tensor(head.W_V))
+        self.register_buffer("W_O", _tensor(head.W_O))
+        self.sum: Tensor | None = None
+        self.seen = 0
+
+    def reset(self) -> None:
+        """Forget the prefix."""
+        self.sum, self.seen = None, 0
+
+    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+        """Return what the head adds to the stream at each new position."""
+        sums = (x @ self.W_V).cumsum(dim=1)
+        if self.sum is not None:
+            sums = sums + self.sum
+        n = torch.arange(self.seen + 1, self.seen + 1 + x.shape[1], dtype=x.dtype, device=x.device)
+        self.sum, self.seen = sums[:, -1:], self.seen + x.shape[1]
+        return (sums / n[:, None]) @ self.W_O
+
+
+class LatestHead(nn.Module):
+    """Brings the value at the greatest score, ties to the latest. Its cache is all keys, values."""
+
+    def __init__(self, head: Head, key_bound: int) -> None:
+        super().__init__()
+        for name in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "W_O"):
+            self.register_buffer(name, _tensor(getattr(head, name)))
+        self.key_bound = key_bound
+        self.beyond = False
+        self.attended: Tensor | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the prefix."""
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+        self.seen = 0
+
+    @property
+    def keys(self) -> Float64[Tensor, "batch seen d_head"]:
+        """The keys of the prefix."""
+        assert self._keys is not None
+        return self._keys[:, : self.seen]
+
+    @property
+    def values(self) -> Float64[Tensor, "batch seen d_value"]:
+        """The values of the prefix."""
+        assert self._values is not None
+        return self._values[:, : self.seen]
+
+    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+        """Return what the head adds to the stream; `attended` then holds the positions chosen."""
+        queries, keys = x @ self.W_Q + self.b_Q, x @ self.W_K + self.b_K
+        first, self.seen = self.seen, self.seen + x.shape[1]
+        self._keys = _append(self._keys, keys, first)
+        self._values = _append(self._values, x @ self.W_V, first)
+        scores = queries @ self.keys.transpose(1, 2)
+        here = torch.arange(first, self.seen, device=x.device)
+        future = torch.arange(self.seen, device=x.device)[None, :] > here[:, None]
+        scores = scores.masked_fill(future, -torch.inf)
+        # argmax takes the first of equals, so it looks at the prefix from its end
+        self.attended = self.seen - 1 - scores.flip(-1).argmax(dim=-1)
+        index = self.attended[..., None].expand(-1, -1, self.values.shape[-1])
+        brought = self.values.gather(1, index)
+        furthest = torch.maximum(queries[..., :1].abs().amax() / 2, keys[..., :1].abs().amax())
+        self.beyond = self.beyond or bool(furthest > self.key_bound)
+        return brought @ self.W_O
+
+
+class GatedFeedForward(nn.Module):
+    """relu(gate) * inner, rounded to the nearest integer where `snap` is set."""
+
+    def __init__(self, mlp: FeedForward) -> None:
+        super().__init__()
+        for name in ("W_gate", "b_gate", "W_in", "b_in", "W_out", "snap"):
+            self.register_buffer(name, _tensor(getattr(mlp, name)))
+
+    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+        """Return what the layer adds to the stream."""
+        neurons = torch.relu(x @ self.W_gate + self.b_gate) * (x @ self.W_in + self.b_in)
+        return torch.where(self.snap, neurons.round(), neurons) @ self.W_out
+
+
+class Transformer(nn.Module):
+    """A compiled transformer as a torch module; call it on token ids."""
+
+    def __init__(self, weights: Weights, device: str = "cpu") -> None:
+        super().__init__()
+        for name in ("W_E", "W_pos", "W_U", "b_U"):
+            self.register_buffer(name, _tensor(getattr(weights, name)))
+        bound = weights.bounds.key
+        self.attention = nn.ModuleList(
+            nn.ModuleList(
+                UniformHead(head) if head.kind == "uniform" else LatestHead(head, bound)
+                for head in layer.heads
+            )
+            for layer in weights.layers
+        )
+        self.mlps = nn.ModuleList(GatedFeedForward(layer.feed_forward) for layer in weights.layers)
+        self.seen = 0
+        self.stream: list[Tensor] = []
+        self.to(device)
+
+    @property
+    def heads(self) -> list[UniformHead | LatestHead]:
+        """All heads in order."""
+        return [head for layer in self.attention for head in layer]  # type: ignore[union-attr]
+
+    def reset(self) -> None:
+        """Forget the prefix: the next call begins new sequences."""
+        self.seen = 0
+        for head in self.heads:
+            head.reset()
+
+    @torch.no_grad()
+    def forward(self, tokens: Int64[Tensor, "batch new"]) -> Float64[Tensor, "batch new d_vocab"]:
+        """Return the logits after each new token, which follow those of earlier calls.
+
+        Afterwards `stream` holds the residual stream `[batch, new, d_model]` after the embedding
+        and after each layer.
+        """
+        new = torch.arange(self.seen + 1, self.seen + 1 + tokens.shape[1], device=tokens.device)
+        self.seen += tokens.shape[1]
+        x = self.W_E[tokens] + new.to(self.W_pos.dtype)[:, None] * self.W_pos
+        self.stream = [x]
+        for heads, mlp in zip(self.attention, self.mlps, strict=True):
+            for brought in [head(x) for head in heads]:  # type: ignore[union-attr]
+                x = x + brought
+            x = x + mlp(x)
+            self.stream.append(x)
+        return x @ self.W_U + self.b_U
+
+
+def _append(cache: Tensor | None, new: Tensor, seen: int) -> Tensor:
+    """Return a cache with `new` written at `seen`, its room doubled when it is full."""
+    needed = seen + new.shape[1]
+    if cache is None or needed > cache.shape[1]:
+        room = new.new_empty(new.shape[0], max(2 * needed, 64), new.shape[2])
+        if cache is not None:
+            room[:, :seen] = cache[:, :seen]
+        cache = room
+    cache[:, seen:needed] = new
+    return cache
+
+
+def generate(
+    model: Transformer, weights: Weights, prompts: Sequence[Sequence[int]], max_tokens: int
+) -> list[list[int]]:
+    """Return what the model emits after each prompt, greedily, all prompts as one batch.
+
+    A sequence ends with a token that has an outcome, or after `max_tokens`. Prompts may differ
+    in length: all begin at position 1, and the shorter ones begin to emit sooner, so nothing is
+    padded. A sequence that is over is fed the token that ends runs, which writes nothing.
+
+    Raises:
+        BoundError: some sequence leaves the range in which the weights are exact.
+    """
+    model.reset()
+    device = model.W_E.device
+    stops = [token.outcome is not None for token in weights.tokens]
+    idle = next((i for i, token in enumerate(weights.tokens) if token.role == "end"), 0)
+    emitted: list[list[int]] = [[] for _ in prompts]
+    over = [stops[prompt[-1]] or max_tokens == 0 for prompt in prompts]
+    following = [prompt[0] for prompt in prompts]
+    position = 0
+    while not all(over):
+        logits = model(torch.tensor(following, device=device)[:, None])
+        best = logits[:, -1].argmax(dim=-1).tolist()
+        position += 1
+        for i, prompt in enumerate(prompts):
+            if position < len(prompt):
+                following[i] = prompt[position]
+            elif over[i]:
+                following[i] = idle
+            else:
+                emitted[i].append(best[i])
+                following[i] = best[i]
+                over[i] = stops[best[i]] or len(emitted[i]) == max_tokens
+        if any(getattr(head, "beyond", False) for head in model.heads):
+            raise beyond(weights, "key", position)
+    return emitted

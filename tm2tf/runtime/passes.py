@@ -1,0 +1,360 @@
+"""The kernel's inner loops: one forward pass a token, compiled by numba.
+
+Every pass computes embedding, attention, feed-forward layers and the argmax over all logits from
+the tensors. Two things make it fast, and neither changes what is computed: sums skip zeros
+(`active` lists the directions that are not 0), and a "latest" head whose keys have the form that
+the hard target gives them is answered from an index by address instead of a scan:
+
+    keys     (w, -w^2, 0), w an integer     or     (0, c, 1), -1 <= c < 0   ("floor")
+    queries  (2p, 1, p^2), p an integer
+    score    p^2 - (p - w)^2                or     p^2 + c
+
+so the latest key with w = p wins if there is one, and otherwise the floor with the greatest c
+(the latest among equals) wins as long as c > -1. That form is checked at every pass, on the
+numbers themselves; at the first that lacks it the index is given up and the run is done again
+with a plain scan over all positions, which holds for any weights.
+"""
+
+# numba compiles this file: no annotations inside, plain loops on purpose.
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+RUNNING, STOPPED, IRREGULAR, BEYOND, FULL = 0, 1, 2, 3, 4
+"""How a call of `advance` ended: out of passes; a token with an outcome; a key or query without
+the indexed form; an address beyond the bound within which the weights are exact; no room for a
+key (`scalars[WANTED]`) or, when scanning, for one more position. A pass that ends in one of the
+last three is undone, so that it can be made again."""
+
+ZERO, ONE, TWO, THREE, FOUR, FIVE = (np.uint64(i) for i in range(6))
+"""Indices are unsigned: numba checks signed ones for wrapping around at each use. For the same
+reason, speed, inlined functions have one exit each: then numba need not count references."""
+
+DONE, LOWEST, WANTED = 0, 1, 2
+"""Places in `scalars`: the position of the last pass, the lowest address of the index, the key for
+which there was no room."""
+
+
+EMBED, POSITION, DOTS, VALUES, OUTS, GATES, INNER, MLP_OUT, UNEMBED, PROBES = (
+    np.uint64(i) for i in range(10)
+)
+"""Places in a plan's `at`: the first row of each group of rows."""
+
+
+class State(NamedTuple):
+    """What a run keeps between passes, and the scratch space of a pass.
+
+    `sums`: running sums of uniform heads' values (`before`: without this pass). `cells`, `known`: the index, a row an address.
+    `floor`, `floor_value`: the best floor key of each head. `keys`, `vals`: all positions, when
+    scanning.
+    """
+
+    scalars: Any
+    sums: Any
+    before: Any
+    cells: Any
+    known: Any
+    floor: Any
+    floor_value: Any
+    keys: Any
+    vals: Any
+    x: Any
+    active: Any
+    mark: Any
+    compare: Any
+    brought: Any
+    pre: Any
+    post: Any
+    fired: Any
+    neuron_mark: Any
+    logits: Any
+    token_mark: Any
+    candidates: Any
+
+
+@njit(forceinline=True)
+def _dot(row, start, column, value, bias, x):
+    total = bias[row]
+    for j in range(start[row], start[row + ONE]):
+        total += value[j] * x[column[j]]
+    return total
+
+
+@njit(forceinline=True)
+def _scatter(row, scale, start, column, value, x, active, mark, count, stamp):
+    """Add scale * row to x; note directions touched for the first time; return their count."""
+    for j in range(start[row], start[row + ONE]):
+        d = column[j]
+        x[d] += scale * value[j]
+        if mark[d] != stamp:
+            mark[d] = stamp
+            active[count] = d
+            count += ONE
+    return count
+
+
+@njit(cache=True)
+def _scan(length, dot, width, first, last, compare, keys, vals, brought):
+    """Bring the value at the position with the greatest score, ties to the latest."""
+    best, where = -np.inf, length - 1
+    for i in range(length):
+        score = 0.0
+        for c in range(width):
+            score += compare[dot + c] * keys[i, dot + width + c]
+        if score >= best:
+            best, where = score, i
+    for c in range(first, last):
+        brought[c] = vals[where, c]
+
+
+@njit(cache=True)
+def _keep(row, first, last, source, into):
+    for c in range(first, last):
+        into[row, c] = source[c]
+
+
+@njit(forceinline=True)
+def _neurons(
+    first_gate, first_inner, first_feed, last_feed, feeds, first_always, last_always, always,
+    start, column, value, bias, gate_bias, snap, x, active, count, stamp, pre, post, fired,
+    neuron_mark,
+):  # fmt: skip
+    """Compute a feed-forward layer's neurons into `post`; return how many were looked at.
+
+    Of the others no input is set, and their gate's bias is not positive, so they are 0.
+    """
+    looked = ZERO
+    for j in range(first_always, last_always):
+        neuron = always[j]
+        neuron_mark[neuron] = stamp
+        pre[neuron] = gate_bias[neuron]
+        fired[looked] = neuron
+        looked += ONE
+    few = last_feed - first_feed < count
+    for i in range(ZERO, last_feed - first_feed if few else count):
+        d = feeds[first_feed + i] if few else active[i]
+        held = x[d]
+        if held == 0.0:
+            continue
+        row = first_gate + d
+        for j in range(start[row], start[row + ONE]):
+            neuron = column[j]
+            if neuron_mark[neuron] != stamp:
+                neuron_mark[neuron] = stamp
+                pre[neuron] = gate_bias[neuron]
+                fired[looked] = neuron
+                looked += ONE
+            pre[neuron] += value[j] * held
+    for i in range(ZERO, looked):
+        neuron = fired[i]
+        gate = pre[neuron]
+        if gate > 0.0:
+            product = gate * _dot(first_inner + neuron, start, column, value, bias, x)
+            post[neuron] = np.rint(product) if snap[neuron] else product
+        else:
+            post[neuron] = 0.0
+    return looked
+
+
+@njit(forceinline=True)
+def _argmax(
+    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, active,
+    count, stamp, logits, token_mark, candidates,
+):  # fmt: skip
+    """Return the token with the greatest logit, ties to the lower id."""
+    touched = ZERO
+    few = last_feed - first_feed < count
+    for i in range(ZERO, last_feed - first_feed if few else count):
+        d = feeds[first_feed + i] if few else active[i]
+        held = x[d]
+        if held == 0.0:
+            continue
+        for j in range(start[first + d], start[first + d + ONE]):
+            token = column[j]
+            if token_mark[token] != stamp:
+                token_mark[token] = stamp
+                logits[token] = logit_bias[token]
+                candidates[touched] = token
+                touched += ONE
+            logits[token] += value[j] * held
+    unfed = ZERO  # of the tokens that nothing feeds, the one with the greatest bias
+    while unfed < by_bias.shape[0] and token_mark[by_bias[unfed]] == stamp:
+        unfed += ONE
+    best, winner = -np.inf, by_bias[0]
+    if unfed < by_bias.shape[0]:
+        best, winner = logit_bias[by_bias[unfed]], by_bias[unfed]
+    for i in range(ZERO, touched):
+        token = candidates[i]
+        logit = logits[token]
+        if logit > best or (logit == best and token < winner):
+            best, winner = logit, token
+    return winner
+
+
+@njit(forceinline=True)
+def _probe(place, first, start, column, value, bias, categorical, x, out):
+    """Write each probed feature: an integer, or the index of a value (-1 absent, -2 unclear)."""
+    for i in range(out.shape[1]):
+        row = first + np.uint64(i)
+        if categorical[i]:
+            found = np.int64(-1)
+            for j in range(start[row], start[row + ONE]):
+                held = x[column[j]]
+                if held != 0.0:
+                    found = np.int64(value[j]) if held == 1.0 and found == -1 else np.int64(-2)
+            out[place, i] = found
+        else:
+            out[place, i] = np.int64(np.rint(_dot(row, start, column, value, bias, x)))
+
+
+@njit(cache=True, nogil=True)
+def advance(plan, state, given, tokens, probes, streams, scanning):
+    """Feed the `given` tokens, then what is emitted, until `tokens` is full or a token stops.
+
+    `given` begins with the tokens not yet fed. Emitted tokens go to `tokens`, probed features at
+    the positions that emitted them to `probes`. `streams`, if it has rows, receives the residual
+    stream of the last pass: after the embedding and after each layer.
+
+    Returns how many of `given` were fed (and passed on from), how many tokens were emitted, status.
+    """
+    # Plain tuples, not the named ones: numba's cache on disk holds the types of arguments, and
+    # would break on a class that a later version has moved.
+    (
+        start, column, value, bias, at, heads, layer_heads, gate_bias, always, layer_always, feeds,
+        layer_feeds, snap, logit_bias, by_bias, stops, categorical, bound, d_model,
+    ) = plan  # fmt: skip
+    (
+        scalars, sums, before, cells, known, floor, floor_value, keys, vals, x, active, mark, compare,
+        brought, pre, post, fired, neuron_mark, logits, token_mark, candidates,
+    ) = state  # fmt: skip
+
+    fed, emitted, status = 0, 0, RUNNING
+    layers, width = np.uint64(layer_heads.shape[0] - 1), np.uint64(d_model)
+    slots, lowest, rows = np.uint64(known.shape[0]), scalars[LOWEST], keys.shape[0]
+    recording = streams.shape[0] > 0
+    token = given[0]
+    while emitted < tokens.shape[0] and status == RUNNING:
+        position = scalars[DONE] + 1
+        n = np.float64(position)
+        if scanning and position > rows:
+            status = FULL
+            break
+        for c in range(sums.shape[0]):
+            before[c] = sums[c]
+        count = _scatter(
+            at[EMBED] + token, 1.0, start, column, value, x, active, mark, ZERO, position
+        )
+        count = _scatter(at[POSITION], n, start, column, value, x, active, mark, count, position)
+        if recording:
+            _keep(0, 0, d_model, x, streams)
+        for layer in range(ZERO, layers):
+            for h in range(layer_heads[layer], layer_heads[layer + ONE]):
+                latest, dot, wide = heads[h, ZERO], heads[h, ONE], heads[h, TWO]
+                first, last = heads[h, THREE], heads[h, THREE] + heads[h, FOUR]
+                for c in range(first, last):
+                    brought[c] = _dot(at[VALUES] + c, start, column, value, bias, x)
+                if latest == ZERO:
+                    for c in range(first, last):
+                        sums[c] += brought[c]
+                        brought[c] = sums[c] / n
+                    continue
+                for c in range(dot, dot + wide + wide):
+                    compare[c] = _dot(at[DOTS] + c, start, column, value, bias, x)
+                if scanning:
+                    _keep(position - 1, dot, dot + wide + wide, compare, keys)
+                    _keep(position - 1, first, last, brought, vals)
+                    _scan(position, dot, wide, first, last, compare, keys, vals, brought)
+                    continue
+                status = IRREGULAR
+                if wide != THREE:
+                    break
+                k0, k1, k2 = compare[dot + THREE], compare[dot + FOUR], compare[dot + FIVE]
+                if k2 == 0.0 and k1 == -k0 * k0 and np.floor(k0) == k0:
+                    if abs(k0) > bound:
+                        status = BEYOND
+                        break
+                    slot = np.uint64(np.int64(k0) - lowest)  # below the lowest: wraps, is huge
+                    if slot >= slots:
+                        scalars[WANTED] = np.int64(k0)
+                        status = FULL
+                        break
+                    known[slot, h] = True
+                    for c in range(first, last):
+                        cells[slot, c] = brought[c]
+                elif k2 == 1.0 and k0 == 0.0 and -1.0 <= k1 < 0.0:
+                    if k1 >= floor[h]:
+                        floor[h] = k1
+                        for c in range(first, last):
+                            floor_value[c] = brought[c]
+                else:
+                    break
+                q0, q1, q2 = compare[dot], compare[dot + ONE], compare[dot + TWO]
+                p = 0.5 * q0
+                if q1 != 1.0 or q2 != p * p or np.floor(p) != p:
+                    break
+                if abs(p) > bound:
+                    status = BEYOND
+                    break
+                slot = np.uint64(np.int64(p) - lowest)
+                found = slot < slots and known[slot, h]
+                if not found and floor[h] <= -1.0:
+                    break
+                for c in range(first, last):
+                    brought[c] = cells[slot, c] if found else floor_value[c]
+                status = RUNNING
+            if status != RUNNING:
+                break
+            for h in range(layer_heads[layer], layer_heads[layer + ONE]):
+                for c in range(heads[h, THREE], heads[h, THREE] + heads[h, FOUR]):
+                    if brought[c] != 0.0:
+                        count = _scatter(
+                            at[OUTS] + c, brought[c], start, column, value, x, active, mark, count,
+                            position,
+                        )  # fmt: skip
+            looked = _neurons(
+                at[GATES] + layer * width, at[INNER], layer_feeds[layer], layer_feeds[layer + ONE],
+                feeds, layer_always[layer], layer_always[layer + ONE], always, start, column,
+                value, bias, gate_bias, snap, x, active, count, position, pre, post, fired,
+                neuron_mark,
+            )  # fmt: skip
+            for i in range(ZERO, looked):
+                neuron = fired[i]
+                if post[neuron] != 0.0:
+                    count = _scatter(
+                        at[MLP_OUT] + neuron, post[neuron], start, column, value, x, active, mark,
+                        count, position,
+                    )  # fmt: skip
+            if recording:
+                _keep(layer + ONE, 0, d_model, x, streams)
+        if status == RUNNING:
+            scalars[DONE] = position
+            winner = _argmax(
+                at[UNEMBED], layer_feeds[layers], layer_feeds[layers + ONE], feeds, start, column,
+                value, logit_bias, by_bias, x, active, count, position, logits, token_mark,
+                candidates,
+            )  # fmt: skip
+            fed += 1
+            if fed < given.shape[0]:
+                token = given[fed]
+            else:
+                _probe(emitted, at[PROBES], start, column, value, bias, categorical, x, probes)
+                tokens[emitted] = winner
+                emitted += 1
+                token = winner
+                if stops[winner]:
+                    status = STOPPED
+        else:
+            for c in range(sums.shape[0]):
+                sums[c] = before[c]
+            # marks of this pass would hide what its second try touches
+            for i in range(ZERO, count):
+                mark[active[i]] = 0
+            for neuron in range(neuron_mark.shape[0]):
+                neuron_mark[neuron] = 0
+        for i in range(ZERO, count):
+            x[active[i]] = 0.0
+    return fed, emitted, status

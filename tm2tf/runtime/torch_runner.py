@@ -1,0 +1,83 @@
+"""The plain torch model as a runner: one sequence, probed and decoded through labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from tm2tf.runtime.model import LatestHead, Transformer
+from tm2tf.runtime.runner import Emitted, Memory, beyond, decode_memory, probed
+from tm2tf.weights.model import Weights
+
+
+class TorchRunner:
+    """A run of one sequence through the plain torch model. See `runner.Runner`."""
+
+    name = "torch"
+    attention = "argmax over the prefix"
+
+    def __init__(
+        self,
+        weights: Weights,
+        prompt: Sequence[int],
+        probes: Sequence[str] = (),
+        device: str = "cpu",
+    ) -> None:
+        self.weights = weights
+        self.device = device
+        self.model = Transformer(weights, device)
+        self._probes = probed(weights, probes)
+        self._pending = list(prompt)
+        self._emitted = 0
+        self._stops = [token.outcome is not None for token in weights.tokens]
+
+    def advance(self, count: int) -> Emitted:
+        """Emit up to `count` more tokens, fewer if one of them has an outcome."""
+        tokens: list[int] = []
+        probes: list[tuple[int, ...]] = []
+        while len(tokens) < count:
+            token = self._feed()
+            probes.append(self._probe())
+            tokens.append(token)
+            if self._stops[token]:
+                break
+        shape = (len(tokens), len(self._probes))
+        return Emitted(
+            np.array(tokens, dtype=np.uint64), np.array(probes, dtype=np.int64).reshape(shape)
+        )
+
+    def settle(self) -> tuple[int, ...]:
+        """Process the last emitted token, emitting nothing; return the probes after it."""
+        self._feed()
+        return self._probe()
+
+    def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
+        """Emit one more token; return that pass's residual stream, by layer, embedding first."""
+        self._feed()
+        return np.stack([x[0, -1].cpu().numpy() for x in self.model.stream])
+
+    def memory(self, head: str) -> Memory:
+        """Return what the "latest" head called `head` would bring, by address."""
+        labels = [label for layer in self.weights.layers for label in layer.heads]
+        number = [label.name for label in labels].index(head)
+        module = self.model.heads[number]
+        assert isinstance(module, LatestHead)
+        keys, values = module.keys[0].cpu().numpy(), module.values[0].cpu().numpy()
+        regular = keys[:, 2] == 0
+        return decode_memory(self.weights, labels[number], keys[regular, 0], values[regular])
+
+    def _feed(self) -> int:
+        """Process the pending tokens; return the one the model emits next, now pending."""
+        logits = self.model(torch.tensor([self._pending], device=self.device))
+        if any(getattr(head, "beyond", False) for head in self.model.heads):
+            raise beyond(self.weights, "key", self._emitted)
+        self._pending = [int(logits[0, -1].argmax())]
+        self._emitted += 1
+        return self._pending[0]
+
+    def _probe(self) -> tuple[int, ...]:
+        x = self.model.stream[-1][0, -1].cpu().numpy()
+        return tuple(readout.read(x) for readout in self._probes)

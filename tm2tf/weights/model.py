@@ -1,0 +1,193 @@
+"""The weights of one transformer, with a label for everything in them.
+
+The architecture, for a residual stream x (rows) of width `d_model`, is a decoder without layer
+norm. At position n (from 1), `x = W_E[token] + n * W_pos`; in each layer, for every head,
+`x += attend(x W_Q + b_Q, x W_K + b_K, x W_V) W_O`, then
+`x += snap(relu(x W_gate + b_gate) * (x W_in + b_in)) W_out` (a gated feed-forward layer,
+ReGLU of Shazeer 2020, arXiv 2002.05202; `snap` rounds the neurons so marked to the nearest
+integer); last, the next token is the argmax of `x W_U + b_U` (ties to the lower id).
+
+Heads attend in one of two ways, `kind`:
+- "uniform": the mean of the values of all positions up to and including this one;
+- "latest": the value at the position with the greatest score `q . k`, ties to the latest
+  (rightmost-hard attention).
+
+Tensors are called as in TransformerLens. Everything is float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from tm2tf.program.features import Categorical, Feature
+from tm2tf.program.program import Token
+from tm2tf.weights.matrix import Matrix
+
+HeadKind = Literal["uniform", "latest"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """One attention head. A uniform head has `d_head` 0 for queries and keys.
+
+    Shapes: W_Q, W_K `[d_model, d_head]`; b_Q, b_K `[d_head]`; W_V `[d_model, d_value]`;
+    W_O `[d_value, d_model]`.
+    """
+
+    name: str
+    kind: HeadKind
+    W_Q: Matrix
+    b_Q: Float64[np.ndarray, " d_head"]
+    W_K: Matrix
+    b_K: Float64[np.ndarray, " d_head"]
+    W_V: Matrix
+    W_O: Matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedForward:
+    """One gated feed-forward layer; `neurons` names its neurons.
+
+    Shapes: W_gate, W_in `[d_model, d_mlp]`; b_gate, b_in, snap `[d_mlp]`; W_out `[d_mlp, d_model]`.
+    """
+
+    neurons: tuple[str, ...]
+    W_gate: Matrix
+    b_gate: Float64[np.ndarray, " d_mlp"]
+    W_in: Matrix
+    b_in: Float64[np.ndarray, " d_mlp"]
+    W_out: Matrix
+    snap: Bool[np.ndarray, " d_mlp"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Attention heads, then a feed-forward layer; `purpose` says in words what it is for."""
+
+    purpose: str
+    heads: tuple[Head, ...]
+    feed_forward: FeedForward
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """Where the residual stream holds a feature, from the end of layer `layer` on (-1: embedding).
+
+    A categorical feature is the value whose direction is 1 (absent if none is); `terms` pairs
+    each value with its direction. An integer is `constant` plus the weighted `terms`, which pair
+    a coefficient with a direction.
+    """
+
+    feature: Feature
+    layer: int
+    values: tuple[tuple[str, int], ...] = ()
+    terms: tuple[tuple[float, int], ...] = ()
+    constant: float = 0.0
+
+    def read(self, x: Float64[np.ndarray, " d_model"]) -> int:
+        """Return the feature in one position's residual stream, as an integer.
+
+        A categorical gives the index of its value; -1 if no direction is set, -2 unless
+        exactly one is and holds 1.
+        """
+        if not isinstance(self.feature, Categorical):
+            return int(np.rint(self.constant + sum(w * x[d] for w, d in self.terms)))
+        held = [(i, x[d]) for i, (_, d) in enumerate(self.values) if x[d] != 0]
+        if not held:
+            return -1
+        return held[0][0] if len(held) == 1 and held[0][1] == 1 else -2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The range in which the weights are exact: runtimes refuse to go past it.
+
+    `position`: the longest context. `key`: the largest absolute integer that a "latest" head may
+    look for or be addressed by.
+    """
+
+    position: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """A compiled transformer.
+
+    Shapes: W_E `[d_vocab, d_model]`; W_pos `[d_model]`; W_U `[d_model, d_vocab]`; b_U `[d_vocab]`.
+
+    Attributes:
+        directions: the name of each residual direction, such as `state=B` or `tape0.head`.
+        tokens: the vocabulary, in order of id, with what each token embeds.
+        readouts: for each feature of the program, where to read it.
+    """
+
+    construction: str
+    target: str
+    directions: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    readouts: tuple[Readout, ...]
+    bounds: Bounds
+    W_E: Matrix
+    W_pos: Float64[np.ndarray, " d_model"]
+    layers: tuple[Layer, ...]
+    W_U: Matrix
+    b_U: Float64[np.ndarray, " d_vocab"]
+
+    @property
+    def d_model(self) -> int:
+        """The width of the residual stream."""
+        return len(self.directions)
+
+    @property
+    def d_mlp(self) -> int:
+        """The neurons of the widest layer."""
+        return max(len(layer.feed_forward.neurons) for layer in self.layers)
+
+    @property
+    def d_vocab(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens)
+
+    @property
+    def heads(self) -> int:
+        """The number of attention heads, all layers together."""
+        return sum(len(layer.heads) for layer in self.layers)
+
+    def tensors(self) -> Iterator[tuple[str, Matrix | np.ndarray]]:
+        """Yield every tensor with its name, in processing order."""
+        yield "W_E", self.W_E
+        yield "W_pos", self.W_pos
+        for number, layer in enumerate(self.layers):
+            for index, head in enumerate(layer.heads):
+                for name in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "W_O"):
+                    yield f"blocks.{number}.attn.{index}.{name}", getattr(head, name)
+            for name in ("W_gate", "b_gate", "W_in", "b_in", "W_out", "snap"):
+                yield f"blocks.{number}.mlp.{name}", getattr(layer.feed_forward, name)
+        yield "W_U", self.W_U
+        yield "b_U", self.b_U
+
+    @property
+    def parameters(self) -> int:
+        """The number of real parameters, zeros included (`snap` is not one)."""
+        return sum(
+            tensor.size for name, tensor in self.tensors() if not name.endswith(".snap")
+        )
+
+    @property
+    def nonzeros(self) -> int:
+        """The number of parameters that are not 0."""
+        return sum(
+            tensor.nonzeros if isinstance(tensor, Matrix) else int(np.count_nonzero(tensor))
+            for name, tensor in self.tensors()
+            if not name.endswith(".snap")
+        )
+
+    def ids(self) -> dict[str, int]:
+        """Return the id of each token by name."""
+        return {token.name: number for number, token in enumerate(self.tokens)}
