@@ -90,8 +90,10 @@ def _tokens_fit(program: Program) -> Iterator[str]:
 def _fits(feature: Feature, value: str | int) -> bool:
     if isinstance(feature, Categorical):
         return value in feature.values
+    if not isinstance(value, int):
+        return False
     low, high = feature.low, feature.high
-    return isinstance(value, int) and (low is None or low <= value) and (high is None or value <= high)
+    return (low is None or low <= value) and (high is None or value <= high)
 
 
 def _written_once(program: Program) -> Iterator[str]:

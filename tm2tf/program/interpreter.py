@@ -138,11 +138,11 @@ def _product(op: Product) -> Callable[[Values], None]:
 
 
 def _table(op: Table) -> Callable[[Values], None]:
-    rows = {row.inputs: row.outputs for row in op.rows}
+    rows: dict[tuple[Value, ...], tuple[Value, ...]] = {row.inputs: row.outputs for row in op.rows}
     none = (None,) * len(op.outputs)
 
     def execute(values: Values) -> None:
-        outputs = rows.get(tuple(values[name] for name in op.inputs), none)  # type: ignore[arg-type]
+        outputs = rows.get(tuple(values[name] for name in op.inputs), none)
         for name, value in zip(op.outputs, outputs, strict=True):
             values[name] = value
 

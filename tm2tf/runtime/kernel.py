@@ -85,10 +85,10 @@ class KernelRunner:
         self._advance(1, streams)
         return streams
 
-    def settle(self) -> tuple[int, ...]:
-        """Process the last emitted token, emitting nothing; return the probes after it."""
+    def settle(self) -> dict[str, int]:
+        """Process the last emitted token, emitting nothing; return the probes after it by name."""
         _, probes = self._call(1, np.zeros((0, self.weights.d_model)))
-        return tuple(int(value) for value in probes[0])
+        return dict(zip(self.probes, map(int, probes[0]), strict=True))
 
     def _advance(self, count: int, streams: np.ndarray) -> Emitted:
         tokens, probes = self._call(count, streams)

@@ -43,8 +43,8 @@ class Runner(Protocol):
         """
         ...
 
-    def settle(self) -> tuple[int, ...]:
-        """Process the last emitted token, emitting nothing; return the probes after it."""
+    def settle(self) -> dict[str, int]:
+        """Process the last emitted token, emitting nothing; return the probes after it by name."""
         ...
 
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from tm2tf.errors import InputError
 from tm2tf.runtime.model import LatestHead, Transformer
 from tm2tf.runtime.runner import Emitted, Memory, beyond, decode_memory, probed
 from tm2tf.weights.model import Weights
@@ -49,10 +50,11 @@ class TorchRunner:
             np.array(tokens, dtype=np.uint64), np.array(probes, dtype=np.int64).reshape(shape)
         )
 
-    def settle(self) -> tuple[int, ...]:
-        """Process the last emitted token, emitting nothing; return the probes after it."""
+    def settle(self) -> dict[str, int]:
+        """Process the last emitted token, emitting nothing; return the probes after it by name."""
         self._feed()
-        return self._probe()
+        names = (readout.feature.name for readout in self._probes)
+        return dict(zip(names, self._probe(), strict=True))
 
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
@@ -81,3 +83,16 @@ class TorchRunner:
     def _probe(self) -> tuple[int, ...]:
         x = self.model.stream[-1][0, -1].cpu().numpy()
         return tuple(readout.read(x) for readout in self._probes)
+
+
+def pick_device(device: str) -> str:
+    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda".
+
+    Raises:
+        InputError: CUDA is asked for and torch finds none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("torch finds no CUDA device; take --device cpu")
+    return device

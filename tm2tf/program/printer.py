@@ -1,0 +1,143 @@
+"""A program as text that people can read and `reader` can read back.
+
+    program "bb2 by trace"
+
+    features
+      position: integer 1..
+      state: one of A B H
+
+    tokens
+      <bos>: begin
+      1R>B: step state=B tape0.write=1 tape0.move=1
+
+    layer 0
+      attention
+        tape0.head = causal-sum tape0.move
+        tape0.filled = causal-sum tape0.fill when tape0.is_input
+      feed-forward
+        tape0.address = affine +1 tape0.head -1 tape0.move
+
+    layer 1
+      attention
+        tape0.read = latest tape0.write where tape0.writes and tape0.address is tape0.head else 0
+        last.state = relative state 1 back else A
+      feed-forward
+        area = product width height
+        table transitions: state tape0.read -> next.state next.tape0.write next.tape0.move
+          A 0 -> B 1 R
+
+    unembedding: next.state next.tape0.write next.tape0.move -> token
+      B 1 R -> 1R>B
+      default: <stuck>
+
+A token whose run is over ends with `outcome halt`. Words that could be misread are JSON strings:
+those with spaces, quotes, `#`, `=`, `->`, unprintable characters, or a colon at their end.
+Indentation and blank lines mean nothing; `#` begins a comment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+
+from tm2tf.program.features import Categorical, Feature
+from tm2tf.program.operations import (
+    Affine,
+    CausalSum,
+    Latest,
+    Operation,
+    Product,
+    Relative,
+    Table,
+)
+from tm2tf.program.program import Layer, Program, Token
+
+_BARE = re.compile(r'(?!.*->)[^\s"#=]*[^\s"#=:]')
+
+
+def dump(program: Program) -> str:
+    """Return the text of a program; `reader.parse` gives back an equal program."""
+    parts = [
+        [f"program {word(program.name)}"],
+        ["features", *(f"  {_feature(feature)}" for feature in program.features)],
+        ["tokens", *(f"  {_token(token)}" for token in program.tokens)],
+        *(_layer(number, layer) for number, layer in enumerate(program.layers)),
+        list(_unembedding(program)),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def word(name: str) -> str:
+    """Return a name as it stands in the text: bare, or as a JSON string if it might be misread."""
+    if name.isprintable():
+        return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    return json.dumps(name)
+
+
+def operation(op: Operation) -> str:
+    """Return an operation as one line; of a table, the line above its rows."""
+    match op:
+        case CausalSum(out, value, when):
+            gate = "" if when is None else f" when {word(when)}"
+            return f"{word(out)} = causal-sum {word(value)}{gate}"
+        case Latest(out, query, key, value, where, default):
+            return (
+                f"{word(out)} = latest {word(value)} where {word(where)} "
+                f"and {word(key)} is {word(query)} else {word(default)}"
+            )
+        case Relative(out, offset, value, default):
+            return f"{word(out)} = relative {word(value)} {offset} back else {word(default)}"
+        case Affine(out, terms, constant):
+            parts = [f"{coefficient:+d} {word(name)}" for coefficient, name in terms]
+            parts += [f"{constant:+d}"] if constant or not terms else []
+            return f"{word(out)} = affine {' '.join(parts)}"
+        case Product(out, left, right):
+            return f"{word(out)} = product {word(left)} {word(right)}"
+        case Table(name, inputs, outputs):
+            return f"table {word(name)}: {_row(inputs, outputs)}"
+
+
+def _row(inputs: Iterable[str], outputs: Iterable[str]) -> str:
+    return " ".join([*map(word, inputs), "->", *map(word, outputs)])
+
+
+def _feature(feature: Feature) -> str:
+    name = word(feature.name)
+    if isinstance(feature, Categorical):
+        return " ".join([f"{name}: one of", *map(word, feature.values)])
+    low, high = ("" if bound is None else str(bound) for bound in (feature.low, feature.high))
+    return f"{name}: integer {low}..{high}" if low or high else f"{name}: integer"
+
+
+def _token(token: Token) -> str:
+    parts = [f"{word(token.name)}: {token.role}"]
+    for name, value in token.values.items():
+        shown = word(value) if isinstance(value, str) else f"{value:d}"
+        parts.append(f"{word(name)}={shown}")
+    if token.outcome is not None:
+        parts.append(f"outcome {word(token.outcome)}")
+    return " ".join(parts)
+
+
+def _layer(number: int, layer: Layer) -> list[str]:
+    lines = [f"layer {number}"]
+    for heading, operations in (
+        ("attention", layer.attention),
+        ("feed-forward", layer.feed_forward),
+    ):
+        if operations:
+            lines.append(f"  {heading}")
+        for op in operations:
+            lines.append(f"    {operation(op)}")
+            if isinstance(op, Table):
+                lines += [f"      {_row(row.inputs, row.outputs)}" for row in op.rows]
+    return lines
+
+
+def _unembedding(program: Program) -> Iterator[str]:
+    unembed = program.unembed
+    yield f"unembedding: {_row(unembed.features, ['token'])}"
+    for token, row in unembed.rows.items():
+        yield f"  {_row(row, [token])}"
+    yield f"  default: {word(unembed.default)}"

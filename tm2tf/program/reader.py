@@ -1,0 +1,217 @@
+"""Text to program: the inverse of `printer`, whose docstring shows the format.
+
+Every line is one item. What it is shows in its first word and its symbols (`=`, `:`, `->`), not
+in its indentation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from tm2tf.program.features import Categorical, Feature, Integer
+from tm2tf.program.lines import Line, Lines
+from tm2tf.program.operations import (
+    Affine,
+    Attention,
+    CausalSum,
+    FeedForward,
+    Latest,
+    Product,
+    Relative,
+    Row,
+    Table,
+)
+from tm2tf.program.program import Layer, Program, Role, Token, Unembed
+
+T = TypeVar("T")
+
+_RANGE = re.compile(r"(-?[0-9]{1,4000})?\.\.(-?[0-9]{1,4000})?")
+
+
+def parse(text: str, source: str = "<text>") -> Program:
+    """Return the program that a text describes; `source` names the text in errors.
+
+    Raises:
+        FormatError: the text is not in the format; it carries line and column.
+        ProgramError: the program that it describes breaks a rule of `checks`.
+    """
+    lines = Lines(text, source)
+    line = lines.take()
+    line.skip("program")
+    name = line.name("the program's name")
+    line.finish()
+    lines.heading("features")
+    features = [_feature(line) for line in lines.until(lambda line: line.begins("tokens"))]
+    types = {feature.name: feature for feature in features}
+    lines.heading("tokens")
+    tokens = [_token(line, types) for line in lines.until(_ends_tokens)]
+    layers: list[Layer] = []
+    while lines.first.begins("layer"):
+        layers.append(_layer(lines, len(layers)))
+    unembed = _unembedding(lines)
+    lines.take().finish("the end of the text")
+    return Program(name, tuple(features), tuple(tokens), tuple(layers), unembed)
+
+
+def _feature(line: Line) -> Feature:
+    name = line.name("a feature's name or 'tokens'")
+    line.skip(":")
+    if line.sees("one", "of"):
+        line.skip("one", "of")
+        return Categorical(name, line.names("a value"))
+    if not line.sees("integer"):
+        line.wrong("a type ('integer', 'integer 0..1', 'one of A B')")
+    line.skip("integer")
+    if line.next.kind == "end":
+        return Integer(name)
+    bounds = _RANGE.fullmatch(line.next.text)
+    if bounds is None:
+        line.wrong("a range such as -1..1, 1.. or ..5")
+    line.name("a range")
+    low, high = (None if bound is None else int(bound) for bound in bounds.groups())
+    return Integer(name, low, high)
+
+
+def _token(line: Line, types: Mapping[str, Feature]) -> Token:
+    roles: tuple[Role, ...] = ("begin", "prompt", "step", "end")
+    name = line.name("a token's name, 'layer' or 'unembedding'")
+    line.skip(":")
+    role = line.one_of({role: role for role in roles}, "a role")
+    values: dict[str, str | int] = {}
+    outcome = None
+    while line.next.kind != "end":
+        if line.sees("outcome") and not line.sees("outcome", "="):
+            line.skip("outcome")
+            outcome = line.name("an outcome")
+            break
+        if line.next.text in values:
+            line.wrong("a feature that is not set yet")
+        feature = line.one_of(types, "a feature")
+        line.skip("=")
+        if isinstance(feature, Categorical):
+            values[feature.name] = line.name(f"a value of {feature.name!r}")
+        else:
+            values[feature.name] = line.integer(f"an integer for {feature.name!r}")
+    return Token(name, role, values, outcome)
+
+
+def _ends_tokens(line: Line) -> bool:
+    # a token may be called "unembedding": what it embeds holds no arrow
+    return line.begins("layer") or (line.sees("unembedding", ":") and "->" in line.symbols)
+
+
+def _layer(lines: Lines, number: int) -> Layer:
+    line = lines.take()
+    line.skip("layer", str(number))
+    line.finish()
+    attention: list[Attention] = []
+    feed_forward: list[FeedForward] = []
+    if lines.first.begins("attention"):
+        lines.heading("attention")
+        attention = [_operation(line, ATTENTION) for line in lines.until(_ends_operations)]
+    if lines.first.begins("feed-forward"):
+        lines.heading("feed-forward")
+        for line in lines.until(_ends_operations):
+            if line.sees("table") and not line.sees("table", "="):
+                feed_forward.append(_table(line, lines))
+            else:
+                feed_forward.append(_operation(line, FEED_FORWARD))
+    return Layer(tuple(attention), tuple(feed_forward))
+
+
+def _ends_operations(line: Line) -> bool:
+    return any(map(line.begins, ("feed-forward", "layer"))) or line.sees("unembedding", ":")
+
+
+def _operation(line: Line, known: Mapping[str, Callable[[str, Line], T]]) -> T:
+    out = line.name("an operation, 'layer' or 'unembedding'")
+    line.skip("=")
+    return line.one_of(known, "an operation of this part of a layer")(out, line)
+
+
+def _causal_sum(out: str, line: Line) -> CausalSum:
+    value = line.name("a feature")
+    if line.next.kind == "end":
+        return CausalSum(out, value)
+    line.skip("when")
+    return CausalSum(out, value, line.name("a flag"))
+
+
+def _latest(out: str, line: Line) -> Latest:
+    value = line.name("a feature")
+    line.skip("where")
+    where = line.name("a flag")
+    line.skip("and")
+    key = line.name("the key")
+    line.skip("is")
+    query = line.name("the query")
+    line.skip("else")
+    return Latest(out, query, key, value, where, line.name("the default"))
+
+
+def _relative(out: str, line: Line) -> Relative:
+    value = line.name("a feature")
+    offset = line.integer("how many positions back")
+    line.skip("back", "else")
+    return Relative(out, offset, value, line.name("the default"))
+
+
+def _affine(out: str, line: Line) -> Affine:
+    terms: list[tuple[int, str]] = []
+    while True:
+        number = line.integer("a coefficient such as +1")
+        if line.next.kind == "end":
+            return Affine(out, tuple(terms), number)
+        terms.append((number, line.name("a feature")))
+        if line.next.kind == "end":
+            return Affine(out, tuple(terms))
+
+
+def _product(out: str, line: Line) -> Product:
+    return Product(out, line.name("a feature"), line.name("a second feature"))
+
+
+ATTENTION: Mapping[str, Callable[[str, Line], Attention]] = {
+    "causal-sum": _causal_sum,
+    "latest": _latest,
+    "relative": _relative,
+}
+FEED_FORWARD: Mapping[str, Callable[[str, Line], FeedForward]] = {
+    "affine": _affine,
+    "product": _product,
+}
+
+
+def _table(line: Line, lines: Lines) -> Table:
+    line.skip("table")
+    name = line.name("the table's name")
+    line.skip(":")
+    inputs, outputs = line.names("a feature", "->"), line.names("a feature")
+    rows = []
+    while lines.first.symbols == ["->"]:
+        row = lines.take()
+        rows.append(Row(row.names("a value", "->"), row.names("a value")))
+    return Table(name, inputs, outputs, tuple(rows))
+
+
+def _unembedding(lines: Lines) -> Unembed:
+    line = lines.take()
+    if not line.sees("unembedding", ":"):
+        line.wrong("'attention', 'feed-forward', 'layer' or 'unembedding:'")
+    line.skip("unembedding", ":")
+    features = line.names("a feature", "->")
+    line.skip("token")
+    line.finish()
+    rows: dict[str, tuple[str, ...]] = {}
+    for line in lines.until(lambda line: line.sees("default", ":")):
+        row = line.names("a value", "->")
+        if line.next.text in rows:
+            line.wrong("a token without a row yet")
+        rows[line.name("a token")] = row
+    line = lines.take()
+    line.skip("default", ":")
+    default = line.name("a token")
+    line.finish()
+    return Unembed(features, rows, default)

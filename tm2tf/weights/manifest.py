@@ -1,0 +1,377 @@
+"""The manifest of an artifact: the labels of weights as JSON, and back, each field checked.
+
+JSON read from a file is not trusted: `from_json` takes nothing whose type, range or number does
+not fit the rest. No size is believed unless something in the file has that size.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from math import isfinite, prod
+from typing import Any, Literal, NoReturn, TypeVar, get_args
+
+from tm2tf.errors import ArtifactError
+from tm2tf.machine.spec import Outcome
+from tm2tf.program.features import Categorical, Feature, Integer
+from tm2tf.program.program import Role, Token
+from tm2tf.weights.model import Bounds, HeadKind, Readout, Weights
+
+FORMAT = "tm2tf"
+VERSIONS = (1,)
+DTYPE = "float64"
+FIELDS = ("format", "format_version", "tm2tf_version", "construction", "target", "dtype", "sizes",
+          "bounds", "tensors", "directions", "tokens", "readouts", "layers", "machine",
+          "weights_sha256", "manifest_sha256")  # fmt: skip
+AGAIN = "compile the machine again"
+LARGEST = 2**53
+"""No integer of a manifest is larger: float64 weights hold integers exactly up to here."""
+
+Storage = Literal["dense", "sparse"]
+Shape = tuple[int, ...]
+Word = TypeVar("Word", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLabels:
+    """A head's name, kind and widths (of queries and keys; of values)."""
+
+    name: str
+    kind: HeadKind
+    d_head: int
+    d_value: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLabels:
+    """A layer's purpose, its heads, and the names of its neurons."""
+
+    purpose: str
+    heads: tuple[HeadLabels, ...]
+    neurons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Everything of `Weights` but the tensors."""
+
+    construction: str
+    target: str
+    directions: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    readouts: tuple[Readout, ...]
+    bounds: Bounds
+    layers: tuple[LayerLabels, ...]
+
+    @staticmethod
+    def of(weights: Weights) -> Labels:
+        """Return the labels of weights."""
+        layers = tuple(
+            LayerLabels(
+                layer.purpose,
+                tuple(
+                    HeadLabels(head.name, head.kind, len(head.b_Q), head.W_O.shape[0])
+                    for head in layer.heads
+                ),
+                layer.feed_forward.neurons,
+            )
+            for layer in weights.layers
+        )
+        kept = ("construction", "target", "directions", "tokens", "readouts", "bounds")
+        return Labels(**{name: getattr(weights, name) for name in kept}, layers=layers)
+
+    def shapes(self) -> dict[str, Shape]:
+        """Return the shape of every tensor by name, in the order of `Weights.tensors`."""
+        model, vocab = len(self.directions), len(self.tokens)
+        shapes: dict[str, Shape] = {"W_E": (vocab, model), "W_pos": (model,)}
+        for number, layer in enumerate(self.layers):
+            for index, head in enumerate(layer.heads):
+                at = f"blocks.{number}.attn.{index}"
+                for letter in "QK":
+                    shapes[f"{at}.W_{letter}"] = (model, head.d_head)
+                    shapes[f"{at}.b_{letter}"] = (head.d_head,)
+                shapes[f"{at}.W_V"] = (model, head.d_value)
+                shapes[f"{at}.W_O"] = (head.d_value, model)
+            at, mlp = f"blocks.{number}.mlp", len(layer.neurons)
+            for letter in ("gate", "in"):
+                shapes[f"{at}.W_{letter}"] = (model, mlp)
+                shapes[f"{at}.b_{letter}"] = (mlp,)
+            shapes[f"{at}.W_out"] = (mlp, model)
+            shapes[f"{at}.snap"] = (mlp,)
+        return shapes | {"W_U": (model, vocab), "b_U": (vocab,)}
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes that the labels imply, as `Weights` names them."""
+        shapes = self.shapes().items()
+        return {
+            "d_model": len(self.directions),
+            "d_vocab": len(self.tokens),
+            "d_mlp": max((len(layer.neurons) for layer in self.layers), default=0),
+            "layers": len(self.layers),
+            "heads": sum(len(layer.heads) for layer in self.layers),
+            "parameters": sum(prod(shape) for name, shape in shapes if not name.endswith(".snap")),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What manifest.json says: labels, how each tensor is stored, the machine's native text."""
+
+    labels: Labels
+    storage: Mapping[str, Storage]
+    machine: str
+    weights_sha256: str
+
+
+def refuse(file: str, problem: str, advice: str = AGAIN) -> NoReturn:
+    """Raise `ArtifactError` about a file: what was expected and found, and what to do."""
+    raise ArtifactError(f"{file}: {problem}; {advice}")
+
+
+# --- labels to JSON -----------------------------------------------------------------------
+
+
+def to_json(manifest: Manifest) -> dict[str, object]:
+    """Return the fields of manifest.json but `manifest_sha256`."""
+    labels = manifest.labels
+    return {
+        "format": FORMAT,
+        "format_version": VERSIONS[-1],
+        "tm2tf_version": _version(),
+        "construction": labels.construction,
+        "target": labels.target,
+        "dtype": DTYPE,
+        "sizes": labels.sizes(),
+        "bounds": {"position": int(labels.bounds.position), "key": int(labels.bounds.key)},
+        "tensors": {
+            name: {"shape": list(shape), "storage": manifest.storage[name]}
+            for name, shape in labels.shapes().items()
+        },
+        "directions": list(labels.directions),
+        "tokens": [_token_json(number, token) for number, token in enumerate(labels.tokens)],
+        "readouts": [_readout_json(readout) for readout in labels.readouts],
+        "layers": [_layer_json(layer) for layer in labels.layers],
+        "machine": manifest.machine,
+        "weights_sha256": manifest.weights_sha256,
+    }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tm2tf")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _token_json(number: int, token: Token) -> dict[str, object]:
+    values = {k: v if isinstance(v, str) else int(v) for k, v in token.values.items()}
+    return {"id": number, "name": token.name, "role": token.role, "values": values,
+            "outcome": token.outcome}  # fmt: skip
+
+
+def _readout_json(readout: Readout) -> dict[str, object]:
+    feature, layer = readout.feature, int(readout.layer)
+    if isinstance(feature, Categorical):
+        places = {word: int(direction) for word, direction in readout.values}
+        return {"feature": feature.name, "kind": "categorical", "layer": layer, "values": places}
+    terms = [[float(weight), int(direction)] for weight, direction in readout.terms]
+    return {"feature": feature.name, "kind": "integer", "low": feature.low, "high": feature.high,
+            "layer": layer, "terms": terms, "constant": float(readout.constant)}  # fmt: skip
+
+
+def _layer_json(layer: LayerLabels) -> dict[str, object]:
+    heads = [
+        {"name": head.name, "kind": head.kind, "d_head": head.d_head, "d_value": head.d_value}
+        for head in layer.heads
+    ]
+    return {"purpose": layer.purpose, "heads": heads, "neurons": list(layer.neurons)}
+
+
+# --- JSON to labels -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A value of untrusted JSON and its place; each method returns it as one type or refuses."""
+
+    value: Any
+    place: str
+    file: str
+
+    def refuse(self, expected: str) -> NoReturn:
+        found = reprlib.repr(self.value)
+        refuse(self.file, f"{self.place or 'the top'}: expected {expected}, found {found}")
+
+    def pairs(self) -> Iterator[tuple[str, _Node]]:
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        for key, item in self.value.items():
+            place = f"{self.place}.{key}" if self.place else key
+            yield (
+                _Node(key, f"a name in {self.place}", self.file).text(),
+                _Node(item, place, self.file),
+            )
+
+    def fields(self, *names: str) -> list[_Node]:
+        found = dict(self.pairs())
+        missing = [name for name in names if name not in found]
+        extra = sorted(set(found) - set(names))
+        if missing or extra:
+            refuse(
+                self.file,
+                f"{self.place or 'the top'}: expected {len(names)} fields by name; "
+                f"missing are {reprlib.repr(missing)}, unknown are {reprlib.repr(extra)}",
+            )
+        return [found[name] for name in names]
+
+    def items(self) -> list[_Node]:
+        if not isinstance(self.value, list):
+            self.refuse("a list")
+        return [_Node(item, f"{self.place}[{i}]", self.file) for i, item in enumerate(self.value)]
+
+    def text(self) -> str:
+        if not isinstance(self.value, str) or not _encodes(self.value):
+            self.refuse("a text")
+        return str(self.value)
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(item.text() for item in self.items())
+
+    def one_of(self, known: tuple[Word, ...]) -> Word:
+        if self.value not in known:
+            self.refuse(f"one of {', '.join(known)}")
+        return known[known.index(self.value)]
+
+    def integer(self, least: int = -LARGEST, most: int = LARGEST) -> int:
+        if type(self.value) is not int or not least <= self.value <= most:
+            self.refuse(f"an integer from {least} to {most}")
+        return int(self.value)
+
+    def number(self) -> float:
+        if not isinstance(self.value, float) or not isfinite(self.value):
+            self.refuse("a finite number with a decimal point")
+        return self.value
+
+    def sha256(self) -> str:
+        text = self.text()
+        if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+            self.refuse("64 hexadecimal digits")
+        return text
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def from_json(value: object, file: str) -> Manifest:
+    """Return what all the fields of manifest.json say; `file` is what messages call it.
+
+    Raises:
+        ArtifactError: a field is missing, unknown, of another type or out of range, or the
+            labels contradict each other.
+    """
+    root = _Node(value, "", file)
+    (_, _, version, construction, target, dtype, sizes, bounds, tensors, directions, tokens,
+     readouts, layers, machine, weights, seal) = root.fields(*FIELDS)  # fmt: skip
+    version.text()
+    dtype.one_of((DTYPE,))
+    seal.sha256()
+    names = directions.texts()
+    if not names:
+        directions.refuse("at least one residual direction")
+    depth = len(layers.items())
+    position, key = bounds.fields("position", "key")
+    labels = Labels(
+        construction=construction.text(),
+        target=target.text(),
+        directions=names,
+        tokens=_tokens(tokens),
+        readouts=tuple(
+            _readout(node, len(names), depth) for node in readouts.items()
+        ),
+        bounds=Bounds(position.integer(1), key.integer(0)),
+        layers=tuple(_layer(node) for node in layers.items()),
+    )
+    expected = labels.sizes()
+    for name, node in zip(expected, sizes.fields(*expected), strict=True):
+        if type(node.value) is not int or node.value != expected[name]:
+            node.refuse(f"{expected[name]}, as the labels say")
+    return Manifest(labels, _storage(tensors, labels.shapes()), machine.text(), weights.sha256())
+
+
+def _tokens(node: _Node) -> tuple[Token, ...]:
+    tokens: dict[str, Token] = {}
+    for number, item in enumerate(node.items()):
+        identity, name, role, values, outcome = item.fields(
+            "id", "name", "role", "values", "outcome"
+        )
+        if type(identity.value) is not int or identity.value != number:
+            identity.refuse(f"{number}, its place in the list")
+        text = name.text()
+        if not text or any(map(str.isspace, text)) or text in tokens:
+            name.refuse("a text without spaces, of one token only")
+        tokens[text] = Token(
+            name=text,
+            role=role.one_of(get_args(Role)),
+            values={
+                key: value.text() if isinstance(value.value, str) else value.integer()
+                for key, value in values.pairs()
+            },
+            outcome=None if outcome.value is None else outcome.one_of(get_args(Outcome)),
+        )
+    if not tokens:
+        node.refuse("at least one token")
+    return tuple(tokens.values())
+
+
+def _readout(node: _Node, directions: int, layers: int) -> Readout:
+    kind = dict(node.pairs()).get("kind", node).value
+    names = ("values",) if kind == "categorical" else ("low", "high", "terms", "constant")
+    feature, given, layer, *rest = node.fields("feature", "kind", "layer", *names)
+    given.one_of(("categorical", "integer"))
+    at = layer.integer(-1, layers - 1)
+    found: Feature
+    if kind == "categorical":
+        places = tuple((word, d.integer(0, directions - 1)) for word, d in rest[0].pairs())
+        found = Categorical(feature.text(), tuple(word for word, _ in places))
+        return Readout(found, at, values=places)
+    low, high, terms, constant = rest
+    found = Integer(
+        feature.text(), *(None if n.value is None else n.integer() for n in (low, high))
+    )
+    pairs = []
+    for term in terms.items():
+        parts = term.items()
+        if len(parts) != 2:
+            term.refuse("a pair of a coefficient and a direction")
+        pairs.append((parts[0].number(), parts[1].integer(0, directions - 1)))
+    return Readout(found, at, terms=tuple(pairs), constant=constant.number())
+
+
+def _layer(node: _Node) -> LayerLabels:
+    purpose, heads, neurons = node.fields("purpose", "heads", "neurons")
+    return LayerLabels(purpose.text(), tuple(map(_head, heads.items())), neurons.texts())
+
+
+def _head(node: _Node) -> HeadLabels:
+    name, kind, d_head, d_value = node.fields("name", "kind", "d_head", "d_value")
+    word = kind.one_of(get_args(HeadKind))
+    least, most = (0, 0) if word == "uniform" else (1, LARGEST)
+    return HeadLabels(name.text(), word, d_head.integer(least, most), d_value.integer(0))
+
+
+def _storage(node: _Node, shapes: dict[str, Shape]) -> dict[str, Storage]:
+    storage: dict[str, Storage] = {}
+    for name, item in zip(shapes, node.fields(*shapes), strict=True):
+        shape, way = item.fields("shape", "storage")
+        if tuple(size.integer(0) for size in shape.items()) != shapes[name]:
+            shape.refuse(f"{list(shapes[name])}, as the labels say")
+        ways: tuple[Storage, ...] = get_args(Storage)
+        storage[name] = way.one_of(ways if len(shapes[name]) == 2 else ("dense",))
+    return storage
