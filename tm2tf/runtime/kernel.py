@@ -38,6 +38,7 @@ class KernelRunner:
         self.scanning = False
         self.emitted = 0
         self._begin()
+        self._call(0, np.zeros((0, weights.d_model)))  # compiles the kernel, or loads it
 
     @property
     def attention(self) -> str:

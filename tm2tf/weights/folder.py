@@ -1,16 +1,16 @@
 """The artifact: a folder with weights, their labels and their machine, saved and loaded.
 
 - `model.safetensors` has every tensor of `Weights.tensors` under its name, as float64 (`snap` as
-  bool), dense, or, for a matrix with more than `DENSE_ENTRIES` entries that is smaller so,
-  in compressed rows: NAME.starts, NAME.columns (int64) and NAME.values (float64).
-- `manifest.json` has the rest (`weights.manifest`), laid out for reading, and two hashes:
-  `weights_sha256`, of model.safetensors, and last `manifest_sha256`, of
+  bool): dense, or a matrix of more than `DENSE_ENTRIES` entries, where that is smaller, in
+  compressed rows: NAME.starts, NAME.columns (int64) and NAME.values (float64).
+- `manifest.json` has the rest (`weights.manifest`) and two hashes: `weights_sha256`, of
+  model.safetensors, and last `manifest_sha256`, of
   `json.dumps(all other fields, separators=(",", ":"))`. No other layout of the same JSON is
   accepted, so that an edited byte of either file is always noticed.
 
-The same weights give the same bytes of model.safetensors. Nothing is pickled. The hashes guard
-against accidents, not against forgers, who can compute them too: everything that is read is
-checked, and nothing allocated that is larger than what the files really hold.
+The same weights give the same model.safetensors. Nothing is pickled. The hashes guard against
+accidents, not against forgers, who can compute them too: so all that is read is checked, and
+nothing is allocated that is much larger than the files.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import reprlib
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -44,6 +44,7 @@ from tm2tf.weights.manifest import (
     Shape,
     Storage,
     from_json,
+    laid_out,
     refuse,
     to_json,
 )
@@ -53,10 +54,11 @@ from tm2tf.weights.model import FeedForward, Head, Layer, Weights
 if sys.platform != "win32":
     import fcntl
 
-WEIGHTS, MANIFEST = "model.safetensors", "manifest.json"
+WEIGHTS, MANIFEST, _TEMPORARY = "model.safetensors", "manifest.json", ".tm2tf-*.tmp"
 DENSE_ENTRIES = 2**20
 """A matrix of at most so many entries (8 MiB) is stored dense, which any tool can read."""
-_TYPES = {"F64": np.dtype("<f8"), "I64": np.dtype("<i8"), "BOOL": np.dtype("u1")}
+_TYPES = {"F64": ("<f8", np.float64), "I64": ("<i8", np.int64), "BOOL": ("u1", np.bool_)}
+"""How the types of safetensors lie in the file, and what they become."""
 _PARTS = ("starts", "columns", "values")
 
 
@@ -82,13 +84,14 @@ def save(folder: Path, weights: Weights, machine: Machine) -> str:
     file = f"{folder}, not written"
     if _read(text, file, check=True) != manifest:
         refuse(file, "the labels of these weights do not fit into a manifest", "please report it")
-    _weights(manifest, _tensors(data, file), file)
+    _Reader(manifest, _tensors(data, file), file).weights()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, exclusive=True):
             _check_free(folder)
-            # The mark first: old and new files must not be taken for one artifact in between.
-            _replace(folder, ((MANIFEST, _unfinished()), (WEIGHTS, data), (MANIFEST, text)))
+            # First a mark: in between, old and new files must not be taken for one artifact.
+            mark = _sealed({"format": FORMAT, "format_version": VERSIONS[-1], "unfinished": True})
+            _replace(folder, ((MANIFEST, mark), (WEIGHTS, data), (MANIFEST, text)))
     except OSError as error:
         refuse(str(folder), f"cannot be written: {error}", "choose another folder, or make room")
     return digest
@@ -117,7 +120,7 @@ def load(folder: Path, *, check: bool = True) -> tuple[Weights, Machine]:
     if check and found != manifest.weights_sha256:
         refuse(file, f"it was edited or damaged: expected the sha256 {manifest.weights_sha256} "
                f"that {MANIFEST} states, found {found}")  # fmt: skip
-    weights = _weights(manifest, _tensors(data, file), file)
+    weights = _Reader(manifest, _tensors(data, file), file).weights()
     try:
         machine = native.parse(manifest.machine, f"{source}, the machine")
     except FormatError as error:
@@ -162,7 +165,7 @@ def _stored(weights: Weights) -> tuple[dict[str, np.ndarray], dict[str, Storage]
 def _tensors(data: bytes, file: str) -> dict[str, _Tensor]:
     """Return what a safetensors file holds; the library checks each size against the data."""
     try:
-        found = deserialize(data)
+        found = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         refuse(file, f"expected a whole safetensors file, found one that is not ({error})")
     return {
@@ -171,74 +174,238 @@ def _tensors(data: bytes, file: str) -> dict[str, _Tensor]:
     }
 
 
-def _array(found: Mapping[str, _Tensor], name: str, kind: str, shape: Shape, file: str) -> np.ndarray:
-    """Return one tensor as an array of its own, with finite values.
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes weights of labels and tensors, none of which it trusts."""
 
-    Raises:
-        ArtifactError: it has another dtype or shape than expected, or NaN, infinity, or a bool
-            that is neither 0 nor 1.
-    """
-    tensor = found[name]
-    if (tensor.kind, tensor.shape) != (kind, shape):
-        refuse(file, f"tensor {name}: expected {kind} of shape {list(shape)}, found {tensor.kind} "
-               f"of shape {list(tensor.shape)}")  # fmt: skip
-    array = np.frombuffer(tensor.data, dtype=_TYPES[kind]).reshape(shape)
-    if kind == "F64" and not np.isfinite(array).all():
-        refuse(file, f"tensor {name}: expected finite weights, found NaN or infinity")
-    if kind == "BOOL" and (array > 1).any():
-        refuse(file, f"tensor {name}: expected bools of 0 or 1, found {int(array.max())}")
-    native_type = {"F64": np.float64, "I64": np.int64, "BOOL": np.bool_}[kind]
-    return array.astype(native_type)
+    manifest: Manifest
+    found: Mapping[str, _Tensor]
+    file: str
 
+    def refuse(self, name: str, problem: str) -> NoReturn:
+        refuse(self.file, f"tensor {name}: {problem}")
 
-def _sparse(found: Mapping[str, _Tensor], name: str, shape: tuple[int, int], file: str) -> Matrix:
-    """Return a matrix from its compressed rows, once they obey the rules of `Matrix`."""
-    stored = found[f"{name}.values"].shape
-    length: Shape = (stored[0],) if len(stored) == 1 else (0,)
-    starts = _array(found, f"{name}.starts", "I64", (shape[0] + 1,), file)
-    columns = _array(found, f"{name}.columns", "I64", length, file)
-    values = _array(found, f"{name}.values", "F64", length, file)
-    wrong = ""
-    if starts[0] != 0 or starts[-1] != length[0] or (starts[1:] < starts[:-1]).any():
-        wrong = f"starts that rise from 0 to {length[0]}, found others"
-    elif ((columns < 0) | (columns >= shape[1])).any():
-        wrong = f"columns from 0 to {shape[1] - 1}, found others"
-    elif (values == 0).any():
-        wrong = "stored values other than 0, found a 0"
-    if not wrong:
+    def weights(self) -> Weights:
+        """Return the weights.
+
+        Raises:
+            ArtifactError: a tensor is missing, extra, or not what the labels ask for.
+        """
+        self.check_names()
+        labels = self.manifest.labels
+        # Every tensor is compared with the labels before it is used. A width that only a head
+        # states is borne out by its b_Q, or by its W_O, whose rows are at least one entry wide.
+        built = {
+            name: self.matrix(name, (shape[0], shape[1]))
+            if len(shape) == 2
+            else self.array(name, "BOOL" if name.endswith(".snap") else "F64", shape)
+            for name, shape in labels.shapes().items()
+        }
+
+        def under(prefix: str) -> dict[str, Any]:
+            return {
+                name.removeprefix(prefix): tensor
+                for name, tensor in built.items()
+                if name.startswith(prefix)
+            }
+
+        layers = tuple(
+            Layer(
+                layer.purpose,
+                tuple(
+                    Head(head.name, head.kind, **under(f"blocks.{number}.attn.{index}."))
+                    for index, head in enumerate(layer.heads)
+                ),
+                FeedForward(layer.neurons, **under(f"blocks.{number}.mlp.")),
+            )
+            for number, layer in enumerate(labels.layers)
+        )
+        kept = ("construction", "target", "directions", "tokens", "readouts", "bounds")
+        ends: dict[str, Any] = {name: built[name] for name in ("W_E", "W_pos", "W_U", "b_U")}
+        return Weights(**{name: getattr(labels, name) for name in kept}, layers=layers, **ends)
+
+    def check_names(self) -> None:
+        expected = {
+            part
+            for name, way in self.manifest.storage.items()
+            for part in ([name] if way == "dense" else [f"{name}.{part}" for part in _PARTS])
+        }
+        missing, extra = sorted(expected - set(self.found)), sorted(set(self.found) - expected)
+        if missing or extra:
+            refuse(
+                self.file,
+                f"expected the tensors that {MANIFEST} lists; missing are "
+                f"{reprlib.repr(missing)}, not listed are {reprlib.repr(extra)}",
+            )
+
+    def matrix(self, name: str, shape: tuple[int, int]) -> Matrix:
+        if self.manifest.storage[name] == "sparse":
+            return self.sparse(name, shape)
+        return Matrix.from_dense(self.array(name, "F64", shape))
+
+    def array(self, name: str, kind: str, shape: Shape) -> np.ndarray:
+        """Return a tensor as an array of its own, of the dtype, shape and range expected."""
+        tensor = self.found[name]
+        if (tensor.kind, tensor.shape) != (kind, shape):
+            self.refuse(
+                name,
+                f"expected {kind} of shape {list(shape)}, "
+                f"found {tensor.kind} of shape {list(tensor.shape)}",
+            )
+        stored, kept = _TYPES[kind]
+        array = np.frombuffer(tensor.data, dtype=stored).reshape(shape)
+        if kind == "F64" and not np.isfinite(array).all():
+            self.refuse(name, "expected finite weights, found NaN or infinity")
+        if kind == "BOOL" and (array > 1).any():
+            self.refuse(name, f"expected bools, 0 or 1, found {int(array.max())}")
+        return array.astype(kept)
+
+    def sparse(self, name: str, shape: tuple[int, int]) -> Matrix:
+        """Return a matrix from its compressed rows, if they obey the rules of `Matrix`."""
+        stored = self.found[f"{name}.values"].shape
+        length = stored[0] if len(stored) == 1 else 0
+        starts = self.array(f"{name}.starts", "I64", (shape[0] + 1,))
+        columns = self.array(f"{name}.columns", "I64", (length,))
+        values = self.array(f"{name}.values", "F64", (length,))
+        if starts[0] != 0 or starts[-1] != length or (starts[1:] < starts[:-1]).any():
+            self.refuse(name, f"expected starts that rise from 0 to {length}, found others")
+        if ((columns < 0) | (columns >= shape[1])).any():
+            self.refuse(name, f"expected columns from 0 to {shape[1] - 1}, found others")
+        if (values == 0).any():
+            self.refuse(name, "expected stored values other than 0, found a 0")
         matrix = Matrix(shape, starts, columns, values)
         rows = matrix.rows()
-        if not ((columns[1:] > columns[:-1]) | (rows[1:] > rows[:-1])).any(where=True):
-            wrong = ""
-    if wrong:
-        refuse(file, f"tensor {name}: expected {wrong}")
-    return Matrix(shape, starts, columns, values)
+        if ((columns[1:] <= columns[:-1]) & (rows[1:] == rows[:-1])).any():
+            self.refuse(name, "expected columns that rise within each row, found others")
+        return matrix
 
 
-def _weights(manifest: Manifest, found: Mapping[str, _Tensor], file: str) -> Weights:
-    """Return the weights made of labels and tensors.
+# --- the text of the manifest -------------------------------------------------------------
+
+
+def _sealed(fields: dict[str, object]) -> bytes:
+    whole = {**fields, "manifest_sha256": _seal(fields)}
+    return (laid_out(whole) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _seal(fields: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+
+
+def _parsed(data: bytes, file: str) -> object:
+    try:
+        return json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        refuse(file, f"expected JSON in UTF-8, found a text that is not ({error})")
+
+
+def _read(data: bytes, file: str, *, check: bool) -> Manifest:
+    """Return what the bytes of manifest.json say; with `check`, if `save` wrote them so.
 
     Raises:
-        ArtifactError: a tensor is missing, extra, or not what the labels ask for.
+        ArtifactError: they are no manifest, of an unknown version, edited, or ill-formed.
     """
-    labels, shapes = manifest.labels, manifest.labels.shapes()
-    expected = {
-        part
-        for name, way in manifest.storage.items()
-        for part in ([name] if way == "dense" else [f"{name}.{part}" for part in _PARTS])
-    }
-    missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
-    if missing or extra:
-        refuse(file, f"expected the tensors that {MANIFEST} lists; missing are "
-               f"{reprlib.repr(missing)}, not listed are {reprlib.repr(extra)}")  # fmt: skip
+    value = _parsed(data, file)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        problem = f'expected a JSON object with "format": "{FORMAT}", found something else'
+        refuse(file, problem, f"this is no artifact of tm2tf: {AGAIN}, into a folder of its own")
+    version = value.get("format_version")
+    if type(version) is not int or version not in VERSIONS:
+        known = ", ".join(map(str, VERSIONS))
+        problem = f"format_version is {reprlib.repr(version)}, but this tm2tf knows only {known}"
+        refuse(file, problem, f"{AGAIN}, or install the tm2tf that wrote it")
+    if "unfinished" in value:
+        refuse(file, "expected a manifest, found the mark of a save that was cut short")
+    if check:
+        _check_seal(value, data, file)
+    return from_json(value, file)
 
-    def tensor(name: str) -> Matrix | np.ndarray:
-        shape = shapes[name]
-        if len(shape) == 1:
-            return _array(found, name, "BOOL" if name.endswith(".snap") else "F64", shape, file)
-        if manifest.storage[name] == "sparse":
-            return _sparse(found, name, (shape[0], shape[1]), file)
-        return Matrix.from_dense(_array(found, name, "F64", shape, file))
 
-    # Vectors first: a matrix of no entries may claim any width, its bias must show it.
-    ...
+def _check_seal(value: dict[str, object], data: bytes, file: str) -> None:
+    rest = {name: item for name, item in value.items() if name != "manifest_sha256"}
+    try:
+        found, same = _seal(rest), _sealed(rest) == data
+    except RecursionError:
+        refuse(file, "expected a manifest, found JSON that is nested too deep")
+    stated = value.get("manifest_sha256")
+    edited = "it was edited or damaged: expected"
+    if found != stated:
+        refuse(file, f"{edited} contents of the sha256 {reprlib.repr(stated)}, found {found}")
+    if not same:
+        refuse(file, f"{edited} the layout of `save`, found other spaces, line ends or escapes")
+
+
+# --- files --------------------------------------------------------------------------------
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """Return the bytes of a file in a folder.
+
+    Raises:
+        ArtifactError: there is none, or it is no regular file: a link leads out of the folder.
+    """
+    path = folder / name
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        names = sorted(entry.name for entry in folder.iterdir())
+        model = "; this looks like a Hugging Face model" if "config.json" in names else ""
+        problem = f"expected {MANIFEST} and {WEIGHTS}, found {reprlib.repr(names)}{model}"
+        refuse(str(folder), problem, f"name the folder of an artifact, or {AGAIN}")
+    if not stat.S_ISREG(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
+        refuse(str(path), f"expected a regular file, found {what}")
+    return path.read_bytes()
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that has files but no manifest of ours, of whatever version."""
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.match(_TEMPORARY))
+    if not names:
+        return
+    if MANIFEST in names:
+        with suppress(ArtifactError):
+            value = _parsed(_content(folder, MANIFEST), "")
+            if isinstance(value, dict) and value.get("format") == FORMAT:
+                return
+    problem = f"expected an empty folder or an artifact, found {reprlib.repr(names)}"
+    refuse(str(folder), problem, "choose another folder, or empty this one")
+
+
+def _replace(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write all the files under temporary names, then rename one after the other."""
+    for entry in folder.iterdir():
+        if entry.match(_TEMPORARY):
+            entry.unlink(missing_ok=True)  # of a save that was killed
+    written: list[tuple[Path, str]] = []
+    try:
+        for name, data in files:
+            path = folder / _TEMPORARY.replace("*", secrets.token_hex(8))
+            written.append((path, name))
+            with path.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, name in written:
+            path.replace(folder / name)
+    finally:
+        for path, _ in written:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold the folder against saves of other processes and threads, where the system can.
+
+    The lock ends with its holder, so that a killed save blocks nobody.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(number, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(number)

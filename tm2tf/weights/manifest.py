@@ -6,6 +6,7 @@ not fit the rest. No size is believed unless something in the file has that size
 
 from __future__ import annotations
 
+import json
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -128,6 +129,22 @@ class Manifest:
 def refuse(file: str, problem: str, advice: str = AGAIN) -> NoReturn:
     """Raise `ArtifactError` about a file: what was expected and found, and what to do."""
     raise ArtifactError(f"{file}: {problem}; {advice}")
+
+
+def laid_out(value: object, depth: int = 0) -> str:
+    """Return JSON in which what fits into a line of 100 characters stands on one."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(flat) + 2 * depth <= 100 or not isinstance(value, dict | list):
+        return flat
+    if isinstance(value, dict):
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {laid_out(item, depth + 1)}"
+            for key, item in value.items()
+        ]
+    else:
+        parts = [laid_out(item, depth + 1) for item in value]
+    inner = ",\n".join("  " * (depth + 1) + part for part in parts)
+    return f"{flat[0]}\n{inner}\n{'  ' * depth}{flat[-1]}"
 
 
 # --- labels to JSON -----------------------------------------------------------------------
@@ -292,9 +309,7 @@ def from_json(value: object, file: str) -> Manifest:
         target=target.text(),
         directions=names,
         tokens=_tokens(tokens),
-        readouts=tuple(
-            _readout(node, len(names), depth) for node in readouts.items()
-        ),
+        readouts=tuple(_readout(node, len(names), depth) for node in readouts.items()),
         bounds=Bounds(position.integer(1), key.integer(0)),
         layers=tuple(_layer(node) for node in layers.items()),
     )

@@ -1,0 +1,5 @@
+"""`python -m tm2tf`: the command line."""
+
+from tm2tf.cli import main
+
+main()

@@ -1,0 +1,175 @@
+"""The library's front: the same words as the command line, which is a thin skin over this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tm2tf import formats
+from tm2tf.compiler import Compiled, compile_machine, recompile
+from tm2tf.errors import FormatError, InputError, NotFoundError
+from tm2tf.formats import bbchallenge
+from tm2tf.machine import library
+from tm2tf.machine.sampling import sample
+from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
+from tm2tf.runtime.run import Result
+from tm2tf.runtime.run import run as _run
+from tm2tf.verify.lockstep import Check, lockstep
+from tm2tf.weights import folder
+from tm2tf.weights.model import Weights
+
+Input = str | Tape
+Progress = Callable[[int], None]
+
+MAX_BYTES = 64_000_000
+"""Largest machine file read: four bytes for each of the characters that a format accepts."""
+
+_SAMPLED = re.compile(r"random:(\d+):(\d+)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A compiled machine: its weights, and what can be done with them."""
+
+    compiled: Compiled
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that was compiled."""
+        return self.compiled.machine
+
+    @property
+    def weights(self) -> Weights:
+        """The tensors and their labels."""
+        return self.compiled.weights
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the tensors, as `save` writes them."""
+        return folder.weights_sha256(self.weights)
+
+    def run(
+        self,
+        *inputs: Input,
+        max_steps: int | None = None,
+        runtime: str = "kernel",
+        device: str = "auto",
+        on_progress: Progress | None = None,
+    ) -> Result:
+        """Run the weights on one input a tape (words or `Tape`s); return how the run ended.
+
+        Raises:
+            ConfigurationError: an input does not fit the machine.
+            BoundError: the run leaves the range in which the weights are exact.
+        """
+        return _run(
+            self.compiled,
+            self.machine.initial(inputs),
+            max_steps=max_steps,
+            runtime=runtime,
+            device=device,
+            on_progress=on_progress,
+        )
+
+    def verify(
+        self,
+        *inputs: Input,
+        expected: Expected | None = None,
+        max_steps: int | None = None,
+        runtime: str = "kernel",
+        device: str = "auto",
+        on_progress: Progress | None = None,
+    ) -> Check:
+        """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
+        return lockstep(
+            self.compiled,
+            self.machine.initial(inputs),
+            expected=expected,
+            max_steps=max_steps,
+            runtime=runtime,
+            device=device,
+            on_progress=on_progress,
+        )
+
+    def prompt(self, *inputs: Input) -> list[str]:
+        """Return the tokens that put the weights into a start configuration."""
+        start: Configuration = self.machine.initial(inputs)
+        return [self.weights.tokens[number].name for number in self.compiled.prompt(start)]
+
+    def save(self, path: str | Path) -> str:
+        """Write the artifact folder; return the weights' SHA-256."""
+        return folder.save(Path(path), self.weights, self.machine)
+
+
+def load(what: str | Path) -> Machine:
+    """Return the machine that a path, a bundled name, a bbchallenge code or a text describes.
+
+    `random:SEED:NUMBER` is a machine of `machine.sampling`.
+
+    Raises:
+        NotFoundError: nothing of that name.
+        FormatError: the text is no machine; with line, column and excerpt.
+    """
+    text = str(what)
+    if "\n" in text:
+        return formats.parse(text)
+    path = Path(text)
+    if path.is_dir():
+        return open_model(path).machine
+    if path.is_file():
+        return formats.parse(_read(path), str(path), path.stem)
+    if sampled := _SAMPLED.fullmatch(text):
+        return sample(int(sampled[1]), int(sampled[2]))
+    if bbchallenge.looks_like(text):
+        return bbchallenge.parse(text)
+    if path.suffix or len(path.parts) != 1:
+        raise NotFoundError(
+            f"no such file: {text} (a bundled machine goes by its name alone, as in `bb4`; "
+            "`tm2tf machines` lists them)"
+        )
+    entry = library.find(text)
+    return formats.parse(_read(entry.path), str(entry.path), entry.name)
+
+
+def open_model(path: str | Path, *, check: bool = True) -> Model:
+    """Return the model of an artifact folder; `check=False` skips comparing hashes.
+
+    Raises:
+        ArtifactError: the folder is damaged, edited or foreign.
+    """
+    weights, machine = folder.load(Path(path), check=check)
+    return Model(recompile(machine, weights))
+
+
+def compile(
+    machine: Machine | str | Path, construction: str = "trace", target: str = "hard"
+) -> Model:
+    """Return the compiled model of a machine, or of what `load` makes one of."""
+    found = machine if isinstance(machine, Machine) else load(machine)
+    return Model(compile_machine(found, construction, target))
+
+
+def verify(
+    machine: Machine | str | Path,
+    *inputs: Input,
+    construction: str = "trace",
+    target: str = "hard",
+    max_steps: int | None = None,
+    runtime: str = "kernel",
+) -> Check:
+    """Compile a machine and run simulator, interpreter and weights in lockstep on an input."""
+    model = compile(machine, construction, target)
+    return model.verify(*inputs, max_steps=max_steps, runtime=runtime)
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes, the limit for a machine")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not a text in UTF-8: {error.reason}", source=str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None

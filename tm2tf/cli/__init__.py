@@ -1,0 +1,81 @@
+"""The command line: one file a command, each imported only when it is called.
+
+A thin skin over `tm2tf.api`. Results go to stdout (with `--json` one JSON value and nothing
+else), progress and messages to stderr. Exit codes: 0 good, 1 a check failed, 2 usage or bad input.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from tm2tf import __version__
+from tm2tf.errors import InternalError, Tm2tfError, did_you_mean
+
+COMMANDS = {
+    "machines": "List the bundled machines, or show one.",
+    "compile": "Turn a machine into the weights of a transformer.",
+    "run": "Run a machine as a transformer.",
+    "verify": "Check every step of the weights against the machine.",
+    "inspect": "Show the weights, with a name for everything in them.",
+    "convert": "Write a machine in another format.",
+    "examples": "List or run the worked examples.",
+}
+
+
+class Commands(click.Group):
+    """The group of all commands; a command's module is imported when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing its module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tm2tf.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, or say which name is near."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command: {args[0]!r}" + did_you_mean(args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; our own errors become one message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except Tm2tfError as error:
+            click.echo(f"error: {error}", err=True)
+            if isinstance(error, InternalError):
+                click.echo("this is a fault of tm2tf: please report it with the command", err=True)
+                ctx.exit(1)
+            ctx.exit(2)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="MACHINE is a file, a bundled name (bb5), a bbchallenge code (1RB1LB_1LA1RZ), or a "
+    "folder that `tm2tf compile` wrote. `tm2tf COMMAND --help` shows an example of each.",
+)
+@click.version_option(__version__, prog_name="tm2tf")
+def group() -> None:
+    """Compile Turing machines into transformers, run the weights, check every step."""
+
+
+def main() -> None:
+    """Run the command line."""
+    group(prog_name="tm2tf")

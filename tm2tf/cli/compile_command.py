@@ -1,0 +1,66 @@
+"""`tm2tf compile`: weights in a folder, with their sizes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from tm2tf.cli.common import compile_options, console, json_option, print_json
+
+
+@click.command(name="compile")
+@click.argument("machine")
+@compile_options
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(file_okay=False),
+    help="Folder to write (default: MACHINE.tm2tf here).",
+)
+@json_option
+def command(machine: str, construction: str, target: str, output: str | None, as_json: bool) -> None:
+    """Turn MACHINE into the weights of a transformer.
+
+    Writes a folder: model.safetensors, and manifest.json with a name for every residual
+    direction, head, neuron and token. `run`, `verify` and `inspect` take the folder as a MACHINE.
+
+    \b
+    Example:
+      tm2tf compile bb4 -o build/bb4
+    """
+    from tm2tf import api, lowering
+
+    found = api.load(machine)
+    model = api.compile(found, construction, target)
+    path = Path(output or re.sub(r"[^\w.-]+", "-", found.name) + ".tm2tf")
+    digest = model.save(path)
+    weights = model.weights
+    facts: dict[str, object] = {
+        "machine": found.name,
+        "construction": construction,
+        "target": target,
+        "dtype": lowering.by_name(target).dtype,
+        "layers": len(weights.layers),
+        "heads": weights.heads,
+        "d_model": weights.d_model,
+        "d_mlp": weights.d_mlp,
+        "vocab": weights.d_vocab,
+        "parameters": weights.parameters,
+        "nonzeros": weights.nonzeros,
+        "tokens_per_step": 1,
+        "path": str(path),
+        "weights_sha256": digest,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console().print(table)

@@ -1,0 +1,107 @@
+"""What to verify: machines with starts and expected results, from files, seeds and corpora."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tm2tf.errors import FormatError, InputError
+from tm2tf.formats import bbchallenge
+from tm2tf.machine.sampling import sample
+from tm2tf.machine.spec import Expected, Machine, Tape
+
+UNSTATED = 1_000_000
+"""Steps for a run of which nothing is known beforehand: under a second, and it may never halt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run to verify. `command` repeats it."""
+
+    machine: Machine
+    tapes: tuple[Tape, ...]
+    expected: Expected
+    max_steps: int | None
+    command: str
+
+
+def of_machine(
+    what: str, machine: Machine, tapes: Sequence[Tape], max_steps: int | None, given: bool
+) -> Iterator[Case]:
+    """Yield the given start (if `given`), else the machine's examples, else a blank start.
+
+    Args:
+        what: how the user named the machine, for the command that repeats a case.
+        machine: the machine.
+        tapes: the start given, used if `given`.
+        max_steps: a limit, or None for each example's own (for other starts: `UNSTATED`).
+        given: whether a start is given.
+    """
+    if given or not machine.examples:
+        start = machine.initial(tapes).tapes
+        known = [e.expected for e in machine.examples if e.tapes == start]
+        limit = max_steps if max_steps is not None or known else UNSTATED
+        facts = known[0] if known and max_steps is None else Expected()
+        yield Case(machine, start, facts, limit, _command(what, machine, start))
+        return
+    for example in machine.examples:
+        limit = example.max_steps if max_steps is None else max_steps
+        cut = max_steps is not None and max_steps != example.max_steps
+        expected = Expected() if cut else example.expected
+        command = _command(what, machine, example.tapes)
+        yield Case(machine, example.tapes, expected, limit, command)
+
+
+def sampled(count: int, seed: int, max_steps: int | None) -> Iterator[Case]:
+    """Yield random machines on random tapes; the same seed gives the same."""
+    for number in range(count):
+        machine = sample(seed, number)
+        (example,) = machine.examples
+        limit = example.max_steps if max_steps is None else max_steps
+        yield Case(machine, example.tapes, Expected(), limit, f"tm2tf verify {machine.name}")
+
+
+def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
+    """Yield the machines of a tab-separated file: code, steps, nonblank; `#` begins a comment.
+
+    A machine that needs more than `max_steps` is run so far, and its facts are not asked for.
+
+    Raises:
+        FormatError: a line is not of that form; with its number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the corpus {path}: {error}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        numbers = fields[1:3]
+        if len(numbers) < 2 or not all(field.strip().isdecimal() for field in numbers):
+            raise FormatError(
+                "expected a code, its steps and its nonblank cells, separated by tabs",
+                source=str(path),
+                text=text,
+                line=number,
+                column=1,
+            )
+        machine = bbchallenge.parse(fields[0], f"{path}:{number}")
+        steps, nonblank = map(int, numbers)
+        reaches = max_steps is None or steps < max_steps
+        facts = Expected("halted", steps=steps, nonblank=nonblank) if reaches else Expected()
+        limit = None if reaches else max_steps
+        command = f"tm2tf verify {machine.name}"
+        yield Case(machine, machine.initial().tapes, facts, limit, command)
+
+
+def _command(what: str, machine: Machine, tapes: Sequence[Tape]) -> str:
+    words = ["tm2tf", "verify", shlex.quote(what)]
+    for tape in tapes:
+        words += ["--input", shlex.quote(machine.join(tape.contents))]
+    for option, values in (("--origin", [t.origin for t in tapes]), ("--head", [t.head for t in tapes])):
+        if any(values):
+            words += [word for value in values for word in (option, str(value))]
+    return " ".join(words)
