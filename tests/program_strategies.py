@@ -1,5 +1,6 @@
 """Hypothesis strategies: random legal programs, and token sequences for them."""
 
+import random
 from itertools import product
 
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ LENGTH = 30
 """The longest sequence."""
 LARGEST_KEY, LARGEST = 2**12, 2**40
 """What keys and queries, and all integers, stay within on a sequence that long."""
+
+WIDE = 70
+"""Values of a large categorical: two take the kernel past `SMALL`, a table of one past `FEW`."""
 
 NAMES = st.integers(0, 999).map("n{}".format)
 ODD_NAMES = st.one_of(
@@ -30,7 +34,9 @@ class Draft:
         self.taken = {POSITION}
         self.features = [Integer(POSITION, low=1)]
         self.bound = {POSITION: LENGTH}
-        self.alphabets = [self.several(names, 1, 3), self.several(names, 1, 3)]
+        wide = [f"w{i}" for i in range(WIDE)]
+        second = self.draw(st.sampled_from([None, wide])) or self.several(names, 1, 3)
+        self.alphabets = [self.several(names, 1, 3), second]
 
     def several(self, words, least, most):
         return self.draw(st.lists(words, min_size=least, max_size=most, unique=True))
@@ -65,14 +71,12 @@ class Draft:
     def tokens(self, embedded):
         word = self.names.map(lambda name: "".join(name.split())).filter(bool)
         begin, *names = self.several(word, 4, 7)
-        optional = {}
-        for feature in embedded:
-            if isinstance(feature, Categorical):
-                optional[feature.name] = st.sampled_from(feature.values)
-            else:
-                optional[feature.name] = st.integers(
-                    0 if feature.is_flag else -3, 1 if feature.is_flag else 3
-                )
+        words = {f.name: f.values for f in embedded if isinstance(f, Categorical)}
+        numbers = {
+            f.name: (0, 1) if f.is_flag else (-3, 3) for f in embedded if f.name not in words
+        }
+        optional = {name: st.sampled_from(values) for name, values in words.items()}
+        optional |= {name: st.integers(*ends) for name, ends in numbers.items()}
         values = st.fixed_dictionaries({}, optional=optional)
         role = st.sampled_from(["prompt", "step", "end"])
         outcome = st.none() | st.none() | self.names
@@ -114,13 +118,14 @@ class Draft:
         return Product(self.integer(bound, flag=kind == "flag"), left, right)
 
     def table(self, ready):
-        inputs = [self.some("word", ready) for _ in range(self.draw(st.integers(0, 2)))]
+        inputs = [self.some("word", ready) for _ in range(self.draw(st.sampled_from([1, 0, 1, 2])))]
         cases = list(product(*(feature.values for feature in inputs)))
-        matched = self.several(st.sampled_from(cases), 0, len(cases))
+        total = len(inputs) < 2 and self.draw(st.booleans())
+        matched = cases if total else self.several(st.sampled_from(cases), 0, len(cases))
         outputs = [self.categorical() for _ in range(self.draw(st.integers(1, 2)))]
         values = [f.values for name in outputs for f in self.features if f.name == name]
-        result = st.tuples(*map(st.sampled_from, values))
-        rows = tuple(Row(case, self.draw(result)) for case in matched)
+        rng = random.Random(self.draw(st.integers(0, 99)))
+        rows = tuple(Row(case, tuple(map(rng.choice, values))) for case in matched)
         names = tuple(feature.name for feature in inputs)
         return Table(self.draw(self.names), names, tuple(outputs), rows)
 
@@ -167,4 +172,7 @@ def programs(draw, names=NAMES):
 def sequences(program):
     """Return sequences of token names for a program, of up to `LENGTH` tokens."""
     begin, *others = [token.name for token in program.tokens]
-    return st.lists(st.sampled_from(others), max_size=LENGTH - 1).map(lambda rest: [begin, *rest])
+    following = st.sampled_from(others)
+    return st.integers(0, LENGTH - 1).flatmap(
+        lambda more: st.lists(following, min_size=more, max_size=more).map(lambda t: [begin, *t])
+    )

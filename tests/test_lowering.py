@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from tests.program_strategies import programs, sequences
 from tm2tf.errors import BoundError
 from tm2tf.lowering import lower
-from tm2tf.program.features import Categorical
+from tm2tf.program.features import Categorical, Integer
 from tm2tf.program.interpreter import Interpreter
+from tm2tf.program.operations import CausalSum, Latest
+from tm2tf.program.program import Layer, Program, Token, Unembed
 from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.model import Transformer
 from tm2tf.runtime.torch_runner import TorchRunner
+from tm2tf.weights.model import Bounds
 
 
 @st.composite
@@ -103,3 +106,72 @@ def test_kernel_agrees_with_the_model(scanning, case):
         model(torch.tensor([[emitted]]))
         assert np.array_equal(runner.streams(), stacked(model))
         assert runner.scanning == scanning
+
+
+def walker(*steps):
+    """Return a program whose tokens write their name where a head stands, and move it first."""
+    moves = {f"{step:+d}": step for step in steps}
+    words = ("nothing", *moves)
+    features = (
+        Integer("position", low=1),
+        Integer("move"),
+        Integer("writes", 0, 1),
+        Categorical("write", words),
+        Integer("head"),
+        Categorical("read", words),
+    )
+    tokens = [
+        Token(name, "prompt", {"move": step, "writes": 1, "write": name})
+        for name, step in moves.items()
+    ]
+    look = Token("look", "prompt", {})
+    layers = (
+        Layer((CausalSum("head", "move"),)),
+        Layer((Latest("read", "head", "head", "write", "writes", "nothing"),)),
+    )
+    unembed = Unembed(("read",), {name: (name,) for name in moves}, "look")
+    return Program(
+        "walker", features, (Token("<bos>", "begin", {}), look, *tokens), layers, unembed
+    )
+
+
+def runs(weights, prompt):
+    """Yield what each runtime emits first after a prompt, as functions to call."""
+    kernel, scan = KernelRunner(weights, prompt), KernelRunner(weights, prompt)
+    scan.scanning = True
+    scan._begin()
+    for runner in (TorchRunner(weights, prompt), kernel, scan):
+        yield lambda runner=runner: weights.tokens[int(runner.advance(1).tokens[0])].name
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_head_within_the_bound_is_right_and_one_past_it_is_refused(step):
+    program = walker(1, -1)
+    weights = replace(lower(program, "walker"), bounds=Bounds(position=100, key=5))
+    token, back = f"{step:+d}", f"{-step:+d}"
+    within = ["<bos>", *[token] * 5, "look"]
+    for first in runs(weights, encode(weights, within)):
+        assert first() == token
+    for first in runs(weights, encode(weights, [*within, back, "look", token])):
+        assert first() == token
+    for first in runs(weights, encode(weights, [*within, token])):
+        with pytest.raises(BoundError, match="a head went further than 5"):
+            first()
+
+
+def test_lookups_are_right_up_to_the_bound_that_the_target_states():
+    far = 2**26
+    program = walker(far, -far, 1, -1)
+    weights = lower(program, "walker")
+    assert weights.bounds.key == far
+    sequence = f"<bos> +{far} -1 +1 look -1 look -{far} +1 -{far} look +1 look -1 look".split()
+    model = Transformer(weights)
+    logits = model(torch.tensor([encode(weights, sequence)]))
+    assert carried(weights, model, logits) == meaning(program, sequence)
+    # the kernel's index would hold a row for each address between
+    on_torch, _, scanning = runs(weights, encode(weights, sequence))
+    assert on_torch() == scanning() == "-1"
+    on_torch, _, scanning = runs(weights, encode(weights, [*sequence, "-1"]))
+    for first in (on_torch, scanning):
+        with pytest.raises(BoundError, match="a head went further than 67,108,864"):
+            first()

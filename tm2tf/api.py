@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tm2tf import formats
 from tm2tf.compiler import Compiled, compile_machine, recompile
-from tm2tf.errors import FormatError, InputError, NotFoundError
+from tm2tf.errors import ConfigurationError, FormatError, InputError, NotFoundError
 from tm2tf.formats import bbchallenge
 from tm2tf.machine import library
 from tm2tf.machine.sampling import sample
@@ -26,7 +26,11 @@ Progress = Callable[[int], None]
 MAX_BYTES = 64_000_000
 """Largest machine file read: four bytes for each of the characters that a format accepts."""
 
-_SAMPLED = re.compile(r"random:(\d+):(\d+)")
+FARTHEST = 10_000_000
+"""Farthest from address 0 that a start may put cells and heads: between head and cells each one
+costs a token of the prompt, and the compiled simulator's tapes are arrays."""
+
+_SAMPLED = re.compile(r"random:(-?[0-9]{1,18}):([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +70,8 @@ class Model:
         """
         return _run(
             self.compiled,
-            self.machine.initial(inputs),
-            max_steps=max_steps,
+            self._start(inputs),
+            max_steps=_limit(max_steps),
             runtime=runtime,
             device=device,
             on_progress=on_progress,
@@ -85,9 +89,9 @@ class Model:
         """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
         return lockstep(
             self.compiled,
-            self.machine.initial(inputs),
+            self._start(inputs),
             expected=expected,
-            max_steps=max_steps,
+            max_steps=_limit(max_steps),
             runtime=runtime,
             device=device,
             on_progress=on_progress,
@@ -95,12 +99,23 @@ class Model:
 
     def prompt(self, *inputs: Input) -> list[str]:
         """Return the tokens that put the weights into a start configuration."""
-        start: Configuration = self.machine.initial(inputs)
+        start = self._start(inputs)
         return [self.weights.tokens[number].name for number in self.compiled.prompt(start)]
 
     def save(self, path: str | Path) -> str:
         """Write the artifact folder; return the weights' SHA-256."""
         return folder.save(Path(path), self.weights, self.machine)
+
+    def _start(self, inputs: Sequence[Input]) -> Configuration:
+        start = self.machine.initial(inputs)
+        for number, tape in enumerate(start.tapes):
+            ends = (tape.head, tape.origin, tape.origin + len(tape.contents))
+            if max(map(abs, ends)) > FARTHEST:
+                raise ConfigurationError(
+                    f"tape {number} begins too far out (head {tape.head}, origin {tape.origin}): "
+                    f"cells and heads must begin within {FARTHEST:,} of address 0"
+                )
+        return start
 
 
 def load(what: str | Path) -> Machine:
@@ -116,9 +131,9 @@ def load(what: str | Path) -> Machine:
     if "\n" in text:
         return formats.parse(text)
     path = Path(text)
-    if path.is_dir():
+    if is_folder(text):
         return open_model(path).machine
-    if path.is_file():
+    if _answer(path.is_file):
         return formats.parse(_read(path), str(path), path.stem)
     if sampled := _SAMPLED.fullmatch(text):
         return sample(int(sampled[1]), int(sampled[2]))
@@ -131,6 +146,11 @@ def load(what: str | Path) -> Machine:
         )
     entry = library.find(text)
     return formats.parse(_read(entry.path), str(entry.path), entry.name)
+
+
+def is_folder(what: str | Path) -> bool:
+    """Return whether `load` takes this for an artifact folder; an empty name is none."""
+    return str(what) != "" and _answer(Path(what).is_dir)
 
 
 def open_model(path: str | Path, *, check: bool = True) -> Model:
@@ -164,11 +184,25 @@ def verify(
     return model.verify(*inputs, max_steps=max_steps, runtime=runtime)
 
 
+def _answer(asked: Callable[[], bool]) -> bool:
+    """Return what the file system says of a path; no, if it refuses its name as too long, say."""
+    try:
+        return asked()
+    except OSError:
+        return False
+
+
+def _limit(max_steps: int | None) -> int | None:
+    if max_steps is not None and max_steps < 0:
+        raise InputError(f"max_steps must not be negative, got {max_steps}")
+    return max_steps
+
+
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes, the limit for a machine")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"not a text in UTF-8: {error.reason}", source=str(path)) from None
     except OSError as error:

@@ -7,6 +7,8 @@ else), progress and messages to stderr. Exit codes: 0 good, 1 a check failed, 2 
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -78,4 +80,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks must not end the program
+            stream.reconfigure(errors="backslashreplace")
     group(prog_name="tm2tf")

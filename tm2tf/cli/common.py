@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -125,14 +124,15 @@ def model_of(what: str, construction: str = "trace", target: str = "hard") -> Mo
     """Return the model of an artifact folder, or compile what else names a machine."""
     from tm2tf import api
 
-    if Path(what).is_dir():
+    if api.is_folder(what):
         return api.open_model(what)
     return api.compile(api.load(what), construction, target)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON value on stdout, in ASCII where stdout may lack other characters."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    click.echo(json.dumps(value, indent=2, ensure_ascii=plain))
 
 
 def tape_json(machine: Machine, tape: Tape) -> dict[str, object]:
@@ -160,7 +160,13 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     plain = not stderr and not sys.stdout.isatty()
-    return Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH if plain else None)
+    return Console(
+        stderr=stderr,
+        width=PLAIN_WIDTH if plain else None,
+        highlight=False,
+        markup=False,  # a tape that holds [a] or :x: is text
+        emoji=False,
+    )
 
 
 @contextmanager

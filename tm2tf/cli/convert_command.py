@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tm2tf.cli.common import json_option, print_json
+from tm2tf.errors import InputError
 
 
 @click.command(name="convert")
@@ -27,7 +28,10 @@ def command(machine: str, to: str, output: str | None, as_json: bool) -> None:
 
     text = formats.by_name(to).dump(api.load(machine))
     if output is not None:
-        Path(output).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+        try:
+            Path(output).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {output}: {error.strerror}") from None
     if as_json:
         print_json({"machine": machine, "format": to, "path": output, "text": text})
     elif output is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,8 @@ def command(
     options = {"runtime": runtime, "device": device}
     began = time.perf_counter()
     checks = list(_run(cases, options))
-    report = _report(cases, checks, time.perf_counter() - began)
+    chosen = {"construction": construction, "target": target, **options}
+    report = _report(cases, checks, time.perf_counter() - began, _said(ctx, chosen))
     if as_json:
         print_json(report)
     else:
@@ -105,7 +106,7 @@ def _named(
     from tm2tf.verify.cases import of_machine
 
     for what in machines:
-        if Path(what).is_dir():
+        if api.is_folder(what):
             models = [api.open_model(what)]
         else:
             found = api.load(what)
@@ -156,7 +157,16 @@ def _check(model: Any, case: Case, options: dict[str, str], update: Any) -> Chec
     return check
 
 
-def _report(cases: list[tuple[Any, Case]], checks: list[Check], seconds: float) -> dict[str, Any]:
+def _said(ctx: click.Context, options: dict[str, str]) -> str:
+    """Return the options that are not the defaults, as words of a command line."""
+    defaults = {parameter.name: parameter.default for parameter in ctx.command.params}
+    said = (f" --{name} {value}" for name, value in options.items() if value != defaults[name])
+    return "".join(said)
+
+
+def _report(
+    cases: list[tuple[Any, Case]], checks: list[Check], seconds: float, options: str
+) -> dict[str, Any]:
     diverged = [
         {
             "machine": check.machine,
@@ -166,7 +176,7 @@ def _report(cases: list[tuple[Any, Case]], checks: list[Check], seconds: float) 
             "feature": check.divergence.feature,
             "expected": check.divergence.expected,
             "got": check.divergence.got,
-            "command": case.command,
+            "command": case.command + options,
         }
         for (_, case), check in zip(cases, checks, strict=True)
         if check.divergence is not None
@@ -202,9 +212,9 @@ def _show(cases: list[tuple[Any, Case]], checks: list[Check], report: dict[str, 
         out.print(table)
     for part in report["diverged"]:
         place = f"step {part['step']:,}" + (f", {part['layer']}" if part["layer"] else "")
-        out.print(f"\n{part['machine']}: {place}, feature {part['feature']}", markup=False)
-        out.print(f"  expected {part['expected']}\n  got      {part['got']}", markup=False)
-        out.print(f"  again:   {part['command']}", markup=False)
+        out.print(f"\n{part['machine']}: {place}, feature {part['feature']}", soft_wrap=True)
+        out.print(f"  expected {part['expected']}\n  got      {part['got']}", soft_wrap=True)
+        out.print(f"  again:   {part['command']}", soft_wrap=True)
     steps, took = report["steps_checked"], report["evaluators"]
     out.print(
         f"{report['agreed']} of {report['checked']} runs agree; {steps:,} steps checked in "

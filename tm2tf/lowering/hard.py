@@ -4,9 +4,10 @@ How each operation is carried, and why it is exact. Let u = 2^-53, float64's uni
 
 CausalSum. A uniform head over positions 1..n brings m = S/n, rounded once. A neuron then forms
 m * n and rounds to the nearest integer (`snap`). m * n = S (1 + e) with |e| <= 2u + u^2, so the
-error is below 1/2, and the snap gives S, while |S| <= n < 2^51 (`MAX_POSITION`). With a flag
-`when`, the neuron's gate is relu(n + C when - C) with C = MAX_POSITION: n where the flag is 1,
-and relu(n - C) = 0 where it is 0.
+error is below 1/2, and the snap gives S, while |S| < 2^51: up to position 2^51 (`MAX_POSITION`)
+if the value is -1, 0 or 1. With a flag `when`, the neuron's gate is relu(n + C when - C) with
+C = MAX_POSITION: n where the flag is 1, and relu(n - C) = 0 where it is 0. What a value holds
+besides directions, a constant c, no head brings: a second neuron with the same gate adds c * n.
 
 Latest. Addresses are compared on a parabola. For a query p and a key w the scores are
     q = (2p, 1, p^2),  k = (w, -w^2, 0)            q.k = p^2 - (p - w)^2,
@@ -23,6 +24,9 @@ before each layer that looks up. A key is gated like a sum, by relu(w + C where 
 C = 2 MAX_KEY > |w|. (The parabola is folklore in hard-attention constructions, e.g. Pérez et al.
 2021; the two floor keys and the bounds are original.)
 
+The value at the begin token, and its flag, are the same in every run, so W_V replaces that value
+by the default, and the flag is read as 0 there.
+
 Relative. `Latest` with query n - offset, key n, all positions but the first.
 
 Product. relu(a) b + relu(-a) (-b) = ab: two neurons. Exact while |ab| <= 2^53.
@@ -37,10 +41,11 @@ the row's own token, at most 0 for others; the default token has 1/2. Margin 1/2
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from tm2tf.lowering.layout import Form, Layout, allocate, constant
+from tm2tf.lowering.layout import Form, Layout, allocate, at_begin, constant
 from tm2tf.program import program as ir
 from tm2tf.program.features import POSITION, Categorical
 from tm2tf.program.operations import Affine, CausalSum, Latest, Product, Relative, Table, writes
@@ -93,7 +98,10 @@ class _Neurons:
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """A `Latest` or `Relative`, made alike: forms to compare, value directions to bring."""
+    """A `Latest` or `Relative`, made alike: forms to compare, value directions to bring.
+
+    `where` is 0 at the begin token; `at_begin` is what `value` is there.
+    """
 
     out: str
     query: Form
@@ -101,13 +109,17 @@ class _Lookup:
     where: Form
     value: str
     default: str
+    at_begin: str | None
 
 
 def lower(program: ir.Program, construction: str) -> Weights:
     """Return the weights of a program for the hard target."""
     layout = allocate(program)
-    lookups = [[_lookup(op, layout) for op in layer.attention if not isinstance(op, CausalSum)]
-               for layer in program.layers]
+    begin = at_begin(program)
+    lookups = [
+        [_lookup(op, layout, *begin) for op in layer.attention if not isinstance(op, CausalSum)]
+        for layer in program.layers
+    ]
     coordinates = {
         lookup.out: {
             part: layout.new(f"{lookup.out}.{part}") for part in ("key", "key^2", "query^2")
@@ -144,15 +156,23 @@ def lower(program: ir.Program, construction: str) -> Weights:
     )
 
 
-def _lookup(op: Latest | Relative, layout: Layout) -> _Lookup:
+def _lookup(
+    op: Latest | Relative,
+    layout: Layout,
+    numbers: dict[str, int],
+    words: dict[str, str | None],
+) -> _Lookup:
+    """Return a lookup, given the integers and the categoricals at the begin token."""
+    begin = Form({layout.names.index("begin"): 1.0})
     if isinstance(op, Latest):
         forms = layout.forms
-        query, key, where = forms[op.query], forms[op.key], forms[op.where]
+        query, key = forms[op.query], forms[op.key]
+        where = forms[op.where] + begin * -numbers[op.where]
     else:
         key = layout.forms[POSITION]
         query = key + constant(-op.offset)
-        where = constant(1.0) + -Form({layout.names.index("begin"): 1.0})
-    return _Lookup(op.out, query, key, where, op.value, op.default)
+        where = constant(1.0) + -begin
+    return _Lookup(op.out, query, key, where, op.value, op.default, words[op.value])
 
 
 def _squares(lookup: _Lookup, place: dict[str, int], neurons: _Neurons) -> None:
@@ -204,7 +224,7 @@ def _sum_head(op: CausalSum, layout: Layout) -> Head:
         W_K=nothing,
         b_K=np.zeros(0),
         W_V=Matrix.from_entries((d_model, 1), layout.forms[op.value].entries(0)),
-        W_O=Matrix.from_entries((1, d_model), [(0, layout.single(f"{op.out}.mean"), 1.0)]),
+        W_O=Matrix.from_entries((1, d_model), [(0, layout.means[op.out], 1.0)]),
     )
 
 
@@ -213,8 +233,11 @@ def _sum_neuron(op: CausalSum, layout: Layout, neurons: _Neurons) -> None:
     if op.when is not None:
         closed = float(MAX_POSITION)
         gate = gate + layout.forms[op.when] * closed + constant(-closed)
-    mean = layout.forms[f"{op.out}.mean"]
-    neurons.add(op.out, gate, mean, {layout.single(op.out): 1.0}, snap=True)
+    out = {layout.single(op.out): 1.0}
+    neurons.add(op.out, gate, Form({layout.means[op.out]: 1.0}), out, snap=True)
+    offset = layout.forms[op.value].constant  # no head brings it
+    if offset:
+        neurons.add(f"{op.out} constant", gate, constant(offset), out)
 
 
 def _lookup_head(lookup: _Lookup, place: dict[str, int], layout: Layout) -> Head:
@@ -230,7 +253,9 @@ def _lookup_head(lookup: _Lookup, place: dict[str, int], layout: Layout) -> Head
     values, outs = layout.values[lookup.value], layout.values[lookup.out]
     brought = [(values[word], column, 1.0) for column, word in enumerate(outs)]
     brought.append((begin, list(outs).index(lookup.default), 1.0))
-    tensors = {}
+    if lookup.at_begin is not None:  # the begin token brings the default instead
+        brought.append((begin, list(outs).index(lookup.at_begin), -1.0))
+    tensors: dict[str, Any] = {}
     for letter, forms in (("Q", queries), ("K", keys)):
         entries = (entry for i, form in enumerate(forms) for entry in form.entries(i))
         tensors[f"W_{letter}"] = Matrix.from_entries((d_model, 3), entries)
@@ -249,8 +274,9 @@ def _lookup_head(lookup: _Lookup, place: dict[str, int], layout: Layout) -> Head
 def _table_neurons(op: Table, layout: Layout, neurons: _Neurons) -> None:
     bias = 1.0 - len(op.inputs)
     for row in op.rows:
-        cells = zip(op.inputs, row.inputs, strict=True)
-        gate = Form({layout.values[name][value]: 1.0 for name, value in cells}, bias)
+        gate = constant(bias)
+        for name, value in zip(op.inputs, row.inputs, strict=True):
+            gate = gate + Form({layout.values[name][value]: 1.0})  # an input may be named twice
         pairs = zip(op.outputs, row.outputs, strict=True)
         out = {layout.values[name][value]: 1.0 for name, value in pairs}
         label = f"{op.name}: {', '.join(row.inputs)} -> {', '.join(row.outputs)}"

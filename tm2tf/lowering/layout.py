@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
-from tm2tf.program.operations import Affine, CausalSum, writes
+from tm2tf.program.operations import Affine, CausalSum, Latest, Product, Relative, Table, writes
 from tm2tf.program.program import Program
 
 
@@ -51,6 +51,7 @@ class Layout:
     names: list[str] = field(default_factory=list)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
+    means: dict[str, int] = field(default_factory=dict)
 
     def new(self, name: str) -> int:
         """Allocate one direction and return it."""
@@ -89,7 +90,7 @@ def allocate(program: Program) -> Layout:
             layout.feature(feature)
     for op in operations:
         if isinstance(op, CausalSum):
-            layout.forms[f"{op.out}.mean"] = Form({layout.new(f"{op.out}.mean"): 1.0})
+            layout.means[op.out] = layout.new(f"{op.out}.mean")
         for name in writes(op):
             if name not in affine:
                 layout.feature(by_name[name])
@@ -99,3 +100,27 @@ def allocate(program: Program) -> Layout:
                 total = total + layout.forms[name] * coefficient
             layout.forms[op.out] = total
     return layout
+
+
+def at_begin(program: Program) -> tuple[dict[str, int], dict[str, str | None]]:
+    """Return the integers and the categoricals at the first position, the same in every run."""
+    numbers = {f.name: 0 for f in program.features if isinstance(f, Integer)} | {POSITION: 1}
+    words: dict[str, str | None] = {
+        f.name: None for f in program.features if isinstance(f, Categorical)
+    }
+    for layer in program.layers:
+        for op in (*layer.attention, *layer.feed_forward):
+            match op:
+                case CausalSum(out, value, when):
+                    numbers[out] = numbers[value] if when is None or numbers[when] else 0
+                case Latest(out=out, default=default) | Relative(out=out, default=default):
+                    words[out] = default
+                case Affine(out, terms, offset):
+                    numbers[out] = offset + sum(c * numbers[name] for c, name in terms)
+                case Product(out, left, right):
+                    numbers[out] = numbers[left] * numbers[right]
+                case Table(_, inputs, outputs, rows):
+                    found = [row for row in rows if row.inputs == tuple(words[i] for i in inputs)]
+                    if found:
+                        words |= zip(outputs, found[0].outputs, strict=True)
+    return numbers, words

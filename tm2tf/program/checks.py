@@ -85,6 +85,8 @@ def _tokens_fit(program: Program) -> Iterator[str]:
                 yield f"token {token.name!r} sets {name!r} to {value!r}, which it cannot be"
         if token.role == "begin" and token.values:
             yield f"the token that begins sequences sets {sorted(token.values)}"
+        if POSITION in token.values:
+            yield f"token {token.name!r} sets {POSITION!r}, which counts tokens"
 
 
 def _fits(feature: Feature, value: str | int) -> bool:
@@ -154,6 +156,8 @@ def _wanted(operation: Operation) -> list[tuple[str, type[Feature]]]:
 
 def _operations_fit(program: Program) -> Iterator[str]:
     types = _types(program)
+    if not program.layers:
+        yield "there is no layer"
     for number, operation in _operations(program):
         flag = {CausalSum: "when", Latest: "where"}.get(type(operation))
         name = getattr(operation, flag) if flag else None
@@ -192,24 +196,27 @@ def _unembedding_fits(program: Program) -> Iterator[str]:
     types = _types(program)
     names = {token.name for token in program.tokens}
     unembed = program.unembed
+    for token in program.tokens:
+        if token.role == "begin" and token.name in (unembed.default, *unembed.rows):
+            yield f"the unembedding emits {token.name!r}, which only begins sequences"
     if unembed.default not in names:
         yield f"the default token {unembed.default!r} is not in the vocabulary"
     seen: dict[tuple[str, ...], str] = {}
-    for token, row in unembed.rows.items():
-        if token not in names:
-            yield f"the unembedding names the unknown token {token!r}"
+    for name, row in unembed.rows.items():
+        if name not in names:
+            yield f"the unembedding names the unknown token {name!r}"
         if len(row) != len(unembed.features):
-            yield f"the unembedding's row for {token!r} has another width"
+            yield f"the unembedding's row for {name!r} has another width"
             continue
-        for name, value in zip(unembed.features, row, strict=True):
-            feature = types[name]
+        for read, value in zip(unembed.features, row, strict=True):
+            feature = types[read]
             if not isinstance(feature, Categorical) or value not in feature.values:
-                yield f"the unembedding's row for {token!r} sets {name!r} to {value!r}"
+                yield f"the unembedding's row for {name!r} sets {read!r} to {value!r}"
         if row in seen:
-            yield f"tokens {seen[row]!r} and {token!r} have the same row"
-        seen[row] = token
-        if token == unembed.default:
-            yield f"the default token {token!r} has a row too"
+            yield f"tokens {seen[row]!r} and {name!r} have the same row"
+        seen[row] = name
+        if name == unembed.default:
+            yield f"the default token {name!r} has a row too"
 
 
 RULES: tuple[tuple[str, Callable[[Program], Iterator[str]]], ...] = (

@@ -104,7 +104,7 @@ def _latest(op: Latest) -> Callable[[Values], None]:
     memory: dict[Value, Value] = {}
 
     def execute(values: Values) -> None:
-        if values[op.where] == 1:
+        if values[op.where] == 1 and values[POSITION] != 1:
             memory[values[op.key]] = values[op.value]
         values[op.out] = memory.get(values[op.query], op.default)
 

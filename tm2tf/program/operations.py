@@ -27,7 +27,7 @@ class CausalSum:
 class Latest:
     """`out` = categorical `value` at the latest position whose integer `key` equals `query`.
 
-    Only positions with flag `where` = 1 count; `default` if there is none.
+    Only positions after the first, with flag `where` = 1, count; `default` if there is none.
     """
 
     out: str

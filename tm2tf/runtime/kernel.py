@@ -76,14 +76,14 @@ class KernelRunner:
         )
         self._pending = self.prompt
 
-    def advance(self, count: int) -> Emitted:
+    def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome."""
-        return self._advance(count, np.zeros((0, self.weights.d_model)))
+        return self._advance(count, np.zeros((0, self.weights.d_model)), probe)
 
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
         streams = np.zeros((len(self.weights.layers) + 1, self.weights.d_model))
-        self._advance(1, streams)
+        self._advance(1, streams, probe=False)
         return streams
 
     def settle(self) -> dict[str, int]:
@@ -91,17 +91,19 @@ class KernelRunner:
         _, probes = self._call(1, np.zeros((0, self.weights.d_model)))
         return dict(zip(self.probes, map(int, probes[0]), strict=True))
 
-    def _advance(self, count: int, streams: np.ndarray) -> Emitted:
-        tokens, probes = self._call(count, streams)
+    def _advance(self, count: int, streams: np.ndarray, probe: bool) -> Emitted:
+        tokens, probes = self._call(count, streams, probe)
         self.emitted += len(tokens)
         return Emitted(tokens, probes)
 
-    def _call(self, count: int, streams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _call(
+        self, count: int, streams: np.ndarray, probe: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Feed what is pending and emit up to `count` tokens; return them and their probes."""
         if len(self._pending) + int(self.state.scalars[0]) + count > self.weights.bounds.position:
             raise beyond(self.weights, "position", self.emitted)
         tokens = np.zeros(count, dtype=np.uint64)
-        probes = np.zeros((count, len(self.probes)), dtype=np.int64)
+        probes = np.zeros((count, len(self.probes) if probe else 0), dtype=np.int64)
         done = 0
         while True:
             fed, emitted, status = passes.advance(
@@ -121,7 +123,7 @@ class KernelRunner:
             if status == passes.FULL:
                 self._make_room()
             elif status == passes.IRREGULAR:
-                return self._again(count, streams)
+                return self._again(count, streams, probe)
             elif status == passes.BEYOND:
                 raise beyond(self.weights, "key", self.emitted + done)
             else:
@@ -144,13 +146,15 @@ class KernelRunner:
             state.scalars[passes.LOWEST] -= below
             size *= 2
 
-    def _again(self, count: int, streams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _again(
+        self, count: int, streams: np.ndarray, probe: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Start over with a scan instead of an index, up to here and then `count` tokens on."""
         self.scanning = True
         self._begin()
         if self.emitted:
             self._call(self.emitted, np.zeros((0, self.weights.d_model)))
-        return self._call(count, streams)
+        return self._call(count, streams, probe)
 
     def memory(self, head: str) -> Memory:
         """Return what the "latest" head called `head` would bring, by address."""

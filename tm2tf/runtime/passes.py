@@ -34,6 +34,10 @@ ZERO, ONE, TWO, THREE, FOUR, FIVE = (np.uint64(i) for i in range(6))
 """Indices are unsigned: numba checks signed ones for wrapping around at each use. For the same
 reason, speed, inlined functions have one exit each: then numba need not count references."""
 
+SMALL = 128
+"""Up to this width the residual stream is cleared whole at each pass, and what feeds a layer is
+looked at one by one; beyond it, the directions that are set are kept in a list."""
+
 DONE, LOWEST, WANTED = 0, 1, 2
 """Places in `scalars`: the position of the last pass, the lowest address of the index, the key for
 which there was no room."""
@@ -85,12 +89,12 @@ def _dot(row, start, column, value, bias, x):
 
 
 @njit(forceinline=True)
-def _scatter(row, scale, start, column, value, x, active, mark, count, stamp):
+def _scatter(row, scale, start, column, value, x, tracking, active, mark, count, stamp):
     """Add scale * row to x; note directions touched for the first time; return their count."""
     for j in range(start[row], start[row + ONE]):
         d = column[j]
         x[d] += scale * value[j]
-        if mark[d] != stamp:
+        if tracking and mark[d] != stamp:
             mark[d] = stamp
             active[count] = d
             count += ONE
@@ -120,7 +124,7 @@ def _keep(row, first, last, source, into):
 @njit(forceinline=True)
 def _neurons(
     first_gate, first_inner, first_feed, last_feed, feeds, first_always, last_always, always,
-    start, column, value, bias, gate_bias, snap, x, active, count, stamp, pre, post, fired,
+    start, column, value, bias, gate_bias, snap, x, tracking, active, count, stamp, pre, post, fired,
     neuron_mark,
 ):  # fmt: skip
     """Compute a feed-forward layer's neurons into `post`; return how many were looked at.
@@ -134,7 +138,7 @@ def _neurons(
         pre[neuron] = gate_bias[neuron]
         fired[looked] = neuron
         looked += ONE
-    few = last_feed - first_feed < count
+    few = not tracking or last_feed - first_feed < count
     for i in range(ZERO, last_feed - first_feed if few else count):
         d = feeds[first_feed + i] if few else active[i]
         held = x[d]
@@ -162,12 +166,12 @@ def _neurons(
 
 @njit(forceinline=True)
 def _argmax(
-    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, active,
+    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, tracking, active,
     count, stamp, logits, token_mark, candidates,
 ):  # fmt: skip
     """Return the token with the greatest logit, ties to the lower id."""
     touched = ZERO
-    few = last_feed - first_feed < count
+    few = not tracking or last_feed - first_feed < count
     for i in range(ZERO, last_feed - first_feed if few else count):
         d = feeds[first_feed + i] if few else active[i]
         held = x[d]
@@ -235,7 +239,7 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
     fed, emitted, status = 0, 0, RUNNING
     layers, width = np.uint64(layer_heads.shape[0] - 1), np.uint64(d_model)
     slots, lowest, rows = np.uint64(known.shape[0]), scalars[LOWEST], keys.shape[0]
-    recording = streams.shape[0] > 0
+    recording, tracking = streams.shape[0] > 0, d_model > SMALL
     token = given[0]
     while emitted < tokens.shape[0] and status == RUNNING:
         position = scalars[DONE] + 1
@@ -246,9 +250,9 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
         for c in range(sums.shape[0]):
             before[c] = sums[c]
         count = _scatter(
-            at[EMBED] + token, 1.0, start, column, value, x, active, mark, ZERO, position
+            at[EMBED] + token, 1.0, start, column, value, x, tracking, active, mark, ZERO, position
         )
-        count = _scatter(at[POSITION], n, start, column, value, x, active, mark, count, position)
+        count = _scatter(at[POSITION], n, start, column, value, x, tracking, active, mark, count, position)
         if recording:
             _keep(0, 0, d_model, x, streams)
         for layer in range(ZERO, layers):
@@ -265,6 +269,12 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
                 for c in range(dot, dot + wide + wide):
                     compare[c] = _dot(at[DOTS] + c, start, column, value, bias, x)
                 if scanning:
+                    # the same bound as below: past it, the scores would be rounded
+                    if wide > ZERO and (
+                        abs(compare[dot + wide]) > bound or abs(0.5 * compare[dot]) > bound
+                    ):
+                        status = BEYOND
+                        break
                     _keep(position - 1, dot, dot + wide + wide, compare, keys)
                     _keep(position - 1, first, last, brought, vals)
                     _scan(position, dot, wide, first, last, compare, keys, vals, brought)
@@ -312,20 +322,20 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
                 for c in range(heads[h, THREE], heads[h, THREE] + heads[h, FOUR]):
                     if brought[c] != 0.0:
                         count = _scatter(
-                            at[OUTS] + c, brought[c], start, column, value, x, active, mark, count,
+                            at[OUTS] + c, brought[c], start, column, value, x, tracking, active, mark, count,
                             position,
                         )  # fmt: skip
             looked = _neurons(
                 at[GATES] + layer * width, at[INNER], layer_feeds[layer], layer_feeds[layer + ONE],
                 feeds, layer_always[layer], layer_always[layer + ONE], always, start, column,
-                value, bias, gate_bias, snap, x, active, count, position, pre, post, fired,
+                value, bias, gate_bias, snap, x, tracking, active, count, position, pre, post, fired,
                 neuron_mark,
             )  # fmt: skip
             for i in range(ZERO, looked):
                 neuron = fired[i]
                 if post[neuron] != 0.0:
                     count = _scatter(
-                        at[MLP_OUT] + neuron, post[neuron], start, column, value, x, active, mark,
+                        at[MLP_OUT] + neuron, post[neuron], start, column, value, x, tracking, active, mark,
                         count, position,
                     )  # fmt: skip
             if recording:
@@ -334,7 +344,7 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
             scalars[DONE] = position
             winner = _argmax(
                 at[UNEMBED], layer_feeds[layers], layer_feeds[layers + ONE], feeds, start, column,
-                value, logit_bias, by_bias, x, active, count, position, logits, token_mark,
+                value, logit_bias, by_bias, x, tracking, active, count, position, logits, token_mark,
                 candidates,
             )  # fmt: skip
             fed += 1
@@ -355,6 +365,10 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
                 mark[active[i]] = 0
             for neuron in range(neuron_mark.shape[0]):
                 neuron_mark[neuron] = 0
-        for i in range(ZERO, count):
-            x[active[i]] = 0.0
+        if tracking:
+            for i in range(ZERO, count):
+                x[active[i]] = 0.0
+        else:
+            for i in range(ZERO, width):
+                x[i] = 0.0
     return fed, emitted, status

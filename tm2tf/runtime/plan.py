@@ -18,6 +18,10 @@ from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Head, Readout, Weights
 
 
+FEW = 32
+"""Neurons of a layer up to which all are looked at in every pass: cheaper than finding which."""
+
+
 class Plan(NamedTuple):
     """A transformer as flat arrays.
 
@@ -25,7 +29,8 @@ class Plan(NamedTuple):
     `start[i]:start[i+1]`, with `bias[i]`; `at` says where each group begins (see `passes`). `gates` has a row for
     each (layer, direction): the neurons it feeds. Neurons, heads, comparing coordinates and value
     components are numbered through all layers. `feeds` lists the directions that feed each
-    layer's gates and, last, the unembedding; `always` the neurons whose gate is open unfed. `heads[h]` is (is it "latest", first comparing
+    layer's gates and, last, the unembedding; `always` the neurons looked at in every pass, whether
+    fed or not: those whose gate is open unfed, and all of a layer that has few. `heads[h]` is (is it "latest", first comparing
     row: queries then keys, width of a query, first value component, how many).
     """
 
@@ -118,7 +123,8 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
     mlps = [layer.feed_forward for layer in weights.layers]
     neurons = np.cumsum([0, *(len(mlp.neurons) for mlp in mlps)])
     always = [
-        np.flatnonzero(mlp.b_gate > 0) + first for mlp, first in zip(mlps, neurons, strict=False)
+        np.flatnonzero((mlp.b_gate > 0) | (len(mlp.neurons) <= FEW)) + first
+        for mlp, first in zip(mlps, neurons, strict=False)
     ]
     gates = [
         Matrix(mlp.W_gate.shape, mlp.W_gate.starts, mlp.W_gate.columns + first, mlp.W_gate.values)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from tm2tf.compiler import Compiled
 from tm2tf.errors import ArtifactError, InputError, NotFoundError, did_you_mean
@@ -12,9 +16,16 @@ from tm2tf.machine.spec import Configuration, Machine, Outcome, Tape
 from tm2tf.runtime.runner import Memory, Runner
 
 CHUNK = 1_000_000
-"""Tokens emitted between two looks at the clock: about a third of a second of the kernel."""
+"""Most tokens emitted between two looks at the clock: about half a second of the kernel."""
+
+FIRST_CHUNK = 1024
+"""Tokens emitted before the first look; then halved or doubled, whatever the runtime's speed."""
+
+LOOK = 0.25
+"""Seconds between two looks, about: so long Ctrl-C waits."""
 
 RUNTIMES = ("kernel", "torch")
+DEVICES = ("auto", "cpu", "cuda")
 
 OnProgress = Callable[[int], None]
 
@@ -58,9 +69,11 @@ def start_runner(
     """Return a runner that stands at the end of the prompt.
 
     Raises:
-        NotFoundError: no such runtime.
+        NotFoundError: no such runtime or device.
         InputError: the runtime cannot use the device.
     """
+    if device not in DEVICES:
+        raise NotFoundError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
     prompt = compiled.prompt(start)
     if runtime == "kernel":
         from tm2tf.runtime.kernel import KernelRunner
@@ -89,26 +102,33 @@ def run(
 ) -> Result:
     """Run compiled weights from a start configuration and return how it ended.
 
-    An interrupt (Ctrl-C) ends the run at the next look at the clock, with the result so far.
+    An interrupt (Ctrl-C) ends the run at the next look at the clock, with the result so far; a
+    second one raises KeyboardInterrupt.
 
     Raises:
         BoundError: the run leaves the range in which the weights are exact.
         ArtifactError: the weights emit a token that is no step.
     """
-    heads = tuple(f"tape{t}.head" for t in range(compiled.machine.tapes))
-    runner = start_runner(compiled, start, heads, runtime, device)
+    probes = ("state", *(f"tape{t}.head" for t in range(compiled.machine.tapes)))
+    runner = start_runner(compiled, start, probes, runtime, device)
     began = time.perf_counter()
     tokens = compiled.weights.tokens
     last = tokens[compiled.prompt(start)[-1]]
     steps = passes = 0
     state, interrupted = start.state, False
-    while last.outcome is None and (max_steps is None or steps < max_steps):
-        left = CHUNK if max_steps is None else min(CHUNK, max_steps - steps)
-        try:
-            emitted = runner.advance(left).tokens
-        except KeyboardInterrupt:
-            interrupted = True
-            break
+    size = FIRST_CHUNK
+    while last.outcome is None and (max_steps is None or steps < max_steps) and not interrupted:
+        left = size if max_steps is None else min(size, max_steps - steps)
+        looked = time.perf_counter()
+        with _interrupts() as noted:
+            try:
+                emitted = runner.advance(left, probe=False).tokens
+            except KeyboardInterrupt:
+                if noted:
+                    raise
+                interrupted = True
+                break
+        size = _resized(size, time.perf_counter() - looked)
         passes += len(emitted)
         last = tokens[int(emitted[-1])]
         if last.role not in ("step", "end"):
@@ -121,8 +141,9 @@ def run(
         state = str(final.values.get("state", state))
         if on_progress is not None:
             on_progress(steps)
+        interrupted = bool(noted) and last.outcome is None
     seconds = time.perf_counter() - began
-    tapes = final_tapes(runner, compiled.machine, start)
+    _, tapes = final_state(runner, compiled.machine, start)
     blank = compiled.machine.blank
     return Result(
         machine=compiled.machine.name,
@@ -142,10 +163,48 @@ def run(
     )
 
 
-def final_tapes(runner: Runner, machine: Machine, start: Configuration) -> tuple[Tape, ...]:
-    """Let the weights process their last token; return the tapes as their lookups hold them."""
+def _resized(size: int, seconds: float) -> int:
+    """Return how many tokens to emit next, where `size` of them took so long."""
+    if seconds > 2 * LOOK:
+        return max(1, size // 2)
+    return min(CHUNK, 2 * size) if seconds < LOOK / 2 else size
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Yield a list to which Ctrl-C is noted, so that it cannot fall between passes and tokens.
+
+    Python would raise KeyboardInterrupt when the kernel has made its passes and the runner has
+    not yet taken note of their tokens: what the weights hold would no longer fit the steps
+    counted. A program with a handler of its own keeps it.
+    """
+    noted: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def final_state(
+    runner: Runner, machine: Machine, start: Configuration
+) -> tuple[str, tuple[Tape, ...]]:
+    """Let the weights process their last token; return the state and tapes they then hold.
+
+    The state is "none" after the token that ends a run without a transition: it has none.
+    """
     after = runner.settle()
-    return tuple(
+    tapes = tuple(
         _tape(
             runner.memory(f"tape{t}.read"),
             after[f"tape{t}.head"],
@@ -154,6 +213,8 @@ def final_tapes(runner: Runner, machine: Machine, start: Configuration) -> tuple
         )
         for t in range(machine.tapes)
     )
+    state = after["state"]
+    return machine.states[state] if state >= 0 else "none", tapes
 
 
 def _tape(memory: Memory, head: int, offset: int, blank: str) -> Tape:

@@ -35,8 +35,10 @@ class Runner(Protocol):
     device: str
     attention: str
 
-    def advance(self, count: int) -> Emitted:
+    def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome.
+
+        Without `probe`, the probes are left out (no columns).
 
         Raises:
             BoundError: the run leaves the range in which the weights are exact.

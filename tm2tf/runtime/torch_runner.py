@@ -35,17 +35,17 @@ class TorchRunner:
         self._emitted = 0
         self._stops = [token.outcome is not None for token in weights.tokens]
 
-    def advance(self, count: int) -> Emitted:
+    def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome."""
         tokens: list[int] = []
         probes: list[tuple[int, ...]] = []
         while len(tokens) < count:
             token = self._feed()
-            probes.append(self._probe())
+            probes.append(self._probe() if probe else ())
             tokens.append(token)
             if self._stops[token]:
                 break
-        shape = (len(tokens), len(self._probes))
+        shape = (len(tokens), len(self._probes) if probe else 0)
         return Emitted(
             np.array(tokens, dtype=np.uint64), np.array(probes, dtype=np.int64).reshape(shape)
         )

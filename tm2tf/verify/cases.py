@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 from tm2tf.errors import FormatError, InputError
 from tm2tf.formats import bbchallenge
 from tm2tf.machine.sampling import sample
-from tm2tf.machine.spec import Expected, Machine, Tape
+from tm2tf.machine.spec import Example, Expected, Machine, Tape
 
 UNSTATED = 1_000_000
 """Steps for a run of which nothing is known beforehand: under a second, and it may never halt."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,16 @@ def of_machine(
         max_steps: a limit, or None for each example's own (for other starts: `UNSTATED`).
         given: whether a start is given.
     """
-    if given or not machine.examples:
+    examples = machine.examples
+    if given or not examples:
         start = machine.initial(tapes).tapes
-        known = [e.expected for e in machine.examples if e.tapes == start]
-        limit = max_steps if max_steps is not None or known else UNSTATED
-        facts = known[0] if known and max_steps is None else Expected()
-        yield Case(machine, start, facts, limit, _command(what, machine, start))
-        return
-    for example in machine.examples:
-        limit = example.max_steps if max_steps is None else max_steps
-        cut = max_steps is not None and max_steps != example.max_steps
-        expected = Expected() if cut else example.expected
-        command = _command(what, machine, example.tapes)
+        known = [e for e in examples if e.tapes == start and max_steps in (None, e.max_steps)]
+        examples = (*known[:1],) or (Example(start, max_steps=UNSTATED),)
+    for example in examples:
+        own = max_steps in (None, example.max_steps)
+        limit = example.max_steps if own else max_steps
+        expected = example.expected if own else Expected()
+        command = _command(what, machine, example.tapes, limit)
         yield Case(machine, example.tapes, expected, limit, command)
 
 
@@ -60,19 +61,21 @@ def sampled(count: int, seed: int, max_steps: int | None) -> Iterator[Case]:
         machine = sample(seed, number)
         (example,) = machine.examples
         limit = example.max_steps if max_steps is None else max_steps
-        yield Case(machine, example.tapes, Expected(), limit, f"tm2tf verify {machine.name}")
+        command = f"tm2tf verify {machine.name}" + _limited(max_steps)
+        yield Case(machine, example.tapes, Expected(), limit, command)
 
 
 def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
     """Yield the machines of a tab-separated file: code, steps, nonblank; `#` begins a comment.
 
-    A machine that needs more than `max_steps` is run so far, and its facts are not asked for.
+    A machine that needs more than `max_steps` is run so far, and its facts are not asked for. One
+    that runs on when it should have halted is stopped one step later.
 
     Raises:
         FormatError: a line is not of that form; with its number.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the corpus {path}: {error}") from None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -80,7 +83,7 @@ def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
             continue
         fields = line.split("\t")
         numbers = fields[1:3]
-        if len(numbers) < 2 or not all(field.strip().isdecimal() for field in numbers):
+        if len(numbers) < 2 or not all(_NUMBER.fullmatch(field.strip()) for field in numbers):
             raise FormatError(
                 "expected a code, its steps and its nonblank cells, separated by tabs",
                 source=str(path),
@@ -88,20 +91,34 @@ def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
                 line=number,
                 column=1,
             )
-        machine = bbchallenge.parse(fields[0], f"{path}:{number}")
+        try:
+            machine = bbchallenge.parse(fields[0])
+        except FormatError as error:
+            raise FormatError(
+                error.message,
+                source=str(path),
+                text=text,
+                line=number,
+                column=error.column,
+                hint=error.hint,
+            ) from None
         steps, nonblank = map(int, numbers)
         reaches = max_steps is None or steps < max_steps
         facts = Expected("halted", steps=steps, nonblank=nonblank) if reaches else Expected()
-        limit = None if reaches else max_steps
-        command = f"tm2tf verify {machine.name}"
+        limit = steps + 1 if reaches else max_steps
+        command = f"tm2tf verify {machine.name}" + _limited(limit)
         yield Case(machine, machine.initial().tapes, facts, limit, command)
 
 
-def _command(what: str, machine: Machine, tapes: Sequence[Tape]) -> str:
+def _command(what: str, machine: Machine, tapes: Sequence[Tape], limit: int | None) -> str:
     words = ["tm2tf", "verify", shlex.quote(what)]
     for tape in tapes:
         words += ["--input", shlex.quote(machine.join(tape.contents))]
     for option, values in (("--origin", [t.origin for t in tapes]), ("--head", [t.head for t in tapes])):
         if any(values):
             words += [word for value in values for word in (option, str(value))]
-    return " ".join(words)
+    return " ".join(words) + _limited(limit)
+
+
+def _limited(limit: int | None) -> str:
+    return "" if limit in (None, UNSTATED) else f" --max-steps {limit}"

@@ -15,7 +15,7 @@ from tm2tf.program.interpreter import Interpreter
 from tm2tf.weights.model import Readout, Weights
 
 if TYPE_CHECKING:
-    from tm2tf.verify.reader import Mismatch, Reader
+    from tm2tf.verify.reader import Mismatch
 
 SEARCHED = 20_000
 """Positions searched from the beginning for the first difference; about three seconds."""
@@ -39,13 +39,13 @@ class Divergence:
 
 
 def locate(
-    compiled: Compiled, start: Configuration, first: int, mismatch: Mismatch, reader: Reader
+    compiled: Compiled, start: Configuration, first: int, mismatch: Mismatch, searched: int
 ) -> Divergence:
     """Return the earliest difference that led to a mismatch seen `mismatch.row` after `first`.
 
     The program's interpreter and the plain torch model read the same tokens, up to the pass in
     which the mismatch was seen, and every feature is compared at every position. What was seen is
-    returned as it is if it lies beyond `SEARCHED`, or if all features are right (then the
+    returned as it is if it lies beyond `searched` positions, or if all features are right (then the
     unembedding, or a runtime, is at fault).
     """
     at = first + mismatch.row
@@ -56,7 +56,7 @@ def locate(
     else:
         layer = "unembedding"
     prompt = [compiled.weights.tokens[i].name for i in compiled.prompt(start)]
-    if len(prompt) + at <= SEARCHED:
+    if len(prompt) + at <= searched:
         for position, readout, want, got in _differences(compiled, prompt, at):
             step = max(0, position - len(prompt) + 1)
             return Divergence(step, _layer_name(readout.layer), readout.feature.name, want, got)

@@ -25,9 +25,9 @@ from tm2tf.errors import InputError, InternalError
 from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine
 from tm2tf.program.interpreter import Interpreter
-from tm2tf.runtime.run import final_tapes, start_runner
+from tm2tf.runtime.run import final_state, start_runner
 from tm2tf.runtime.runner import Runner
-from tm2tf.verify.locate import Divergence, locate
+from tm2tf.verify.locate import SEARCHED, Divergence, locate
 from tm2tf.verify.reader import Reader
 from tm2tf.verify.table_simulator import Steps, TableSimulation, fits
 
@@ -59,12 +59,14 @@ def lockstep(
     runtime: str = "kernel",
     device: str = "auto",
     max_steps: int | None = None,
+    explain: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> Check:
     """Run the weights beside the machine from `start`; return how far they agreed.
 
     `expected` is what the run should end with; where the simulator ends otherwise, the check
-    fails at the feature `expected result`.
+    fails at a feature called after the fact, such as `expected steps`. Without `explain`, a
+    divergence is reported where it was seen, and its first cause is not searched for.
 
     Raises:
         BoundError: the run leaves the range in which the weights are exact.
@@ -95,7 +97,7 @@ def lockstep(
         passes += len(emitted.tokens)
         found = reader.compare(steps, emitted, table.outcome)
         if found is not None:
-            divergence = locate(compiled, start, first, found, reader)
+            divergence = locate(compiled, start, first, found, SEARCHED if explain else 0)
         elif on_progress is not None:
             on_progress(table.steps)
     if divergence is None:
@@ -174,11 +176,13 @@ def _expected_numbers(machine: Machine, meant: tuple[str | int, ...]) -> tuple[i
 def _compare_end(
     runner: Runner, table: TableSimulation, start: Configuration, expected: Expected | None
 ) -> Divergence | None:
-    """Compare the tapes that the weights hold, and what the run was expected to end with."""
+    """Compare the state and tapes that the weights hold, then the end with what was expected."""
     machine, end = table.machine, table.configuration()
-    for t, (want, got) in enumerate(
-        zip(end.tapes, final_tapes(runner, machine, start), strict=True)
-    ):
+    state, tapes = final_state(runner, machine, start)
+    stuck = table.outcome is not None and machine.outcome_of(end.state) is None
+    if state != end.state and not stuck:  # the token that ends a stuck run has no state
+        return Divergence(table.steps, "embedding", "state", end.state, state)
+    for t, (want, got) in enumerate(zip(end.tapes, tapes, strict=True)):
         if want != got:
             shown = [_shown(machine, x.contents) + f" from {x.origin}, head {x.head}" for x in (want, got)]
             return Divergence(table.steps, "", f"tape{t} at the end", *shown)

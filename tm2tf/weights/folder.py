@@ -57,25 +57,26 @@ if sys.platform != "win32":
 WEIGHTS, MANIFEST, _TEMPORARY = "model.safetensors", "manifest.json", ".tm2tf-*.tmp"
 DENSE_ENTRIES = 2**20
 """A matrix of at most so many entries (8 MiB) is stored dense, which any tool can read."""
+MAX_GROWTH = 64
+"""Refuse weights whose row starts are so many times the tensors' data. W_pos and W_U alone have
+16 bytes a direction, and a layer that has no data needs 16: room for 60 such layers."""
 _TYPES = {"F64": ("<f8", np.float64), "I64": ("<i8", np.int64), "BOOL": ("u1", np.bool_)}
 """How the types of safetensors lie in the file, and what they become."""
 _PARTS = ("starts", "columns", "values")
+_HEAD, _FEED_FORWARD = "W_Q b_Q W_K b_K W_V W_O", "W_gate b_gate W_in b_in W_out snap"
 
 
 def save(folder: Path, weights: Weights, machine: Machine) -> str:
     """Write the artifact into a folder, which is made if need be; return `weights_sha256`.
 
-    An artifact that stands there is replaced; files of other names are left alone. Whoever
-    loads meanwhile gets the old one or the new one. A save that is killed leaves what was there
-    before, or a folder that `load` refuses and `save` accepts. Two saves wait for each other
-    (on Windows they do not; `load` then refuses what the two have mixed up).
+    An artifact that stands there is replaced; files of other names are left alone. A save that
+    is killed leaves what was there before, or a folder that `load` refuses and `save` accepts.
+    Saves and loads wait for each other (not on Windows: `load` refuses what was mixed up).
 
     Raises:
         ArtifactError: the folder holds something else or cannot be written, or the weights are
-            ones that `load` would refuse (a shape that does not fit, a weight that is not
-            finite); nothing is written then.
+            ones that `load` would refuse (of a wrong shape, not finite); nothing is written.
     """
-    folder = Path(folder)
     arrays, storage = _stored(weights)
     data = serialized(arrays)
     digest = hashlib.sha256(data).hexdigest()
@@ -106,7 +107,6 @@ def load(folder: Path, *, check: bool = True) -> tuple[Weights, Machine]:
     Raises:
         ArtifactError: the folder is no artifact, of an unknown version, damaged or edited.
     """
-    folder = Path(folder)
     source, file = str(folder / MANIFEST), str(folder / WEIGHTS)
     try:
         if not folder.is_dir():
@@ -193,36 +193,42 @@ class _Reader:
         """
         self.check_names()
         labels = self.manifest.labels
-        # Every tensor is compared with the labels before it is used. A width that only a head
-        # states is borne out by its b_Q, or by its W_O, whose rows are at least one entry wide.
-        built = {
+        built: dict[str, Any] = {
             name: self.matrix(name, (shape[0], shape[1]))
             if len(shape) == 2
             else self.array(name, "BOOL" if name.endswith(".snap") else "F64", shape)
-            for name, shape in labels.shapes().items()
+            for name, shape in self.shapes().items()
         }
 
-        def under(prefix: str) -> dict[str, Any]:
-            return {
-                name.removeprefix(prefix): tensor
-                for name, tensor in built.items()
-                if name.startswith(prefix)
-            }
+        def under(prefix: str, names: str) -> dict[str, Any]:
+            return {name: built[f"{prefix}.{name}"] for name in names.split()}
 
         layers = tuple(
             Layer(
                 layer.purpose,
                 tuple(
-                    Head(head.name, head.kind, **under(f"blocks.{number}.attn.{index}."))
-                    for index, head in enumerate(layer.heads)
+                    Head(head.name, head.kind, **under(f"blocks.{n}.attn.{i}", _HEAD))
+                    for i, head in enumerate(layer.heads)
                 ),
-                FeedForward(layer.neurons, **under(f"blocks.{number}.mlp.")),
+                FeedForward(layer.neurons, **under(f"blocks.{n}.mlp", _FEED_FORWARD)),
             )
-            for number, layer in enumerate(labels.layers)
+            for n, layer in enumerate(labels.layers)
         )
         kept = ("construction", "target", "directions", "tokens", "readouts", "bounds")
-        ends: dict[str, Any] = {name: built[name] for name in ("W_E", "W_pos", "W_U", "b_U")}
+        ends = {name: built[name] for name in ("W_E", "W_pos", "W_U", "b_U")}
         return Weights(**{name: getattr(labels, name) for name in kept}, layers=layers, **ends)
+
+    def shapes(self) -> dict[str, Shape]:
+        """Return the shapes that the labels ask for, once there is data enough for them.
+
+        Tensors of no entries may claim any width at no cost, but each row costs 8 bytes here.
+        """
+        shapes = self.manifest.labels.shapes()
+        rows = sum(shape[0] + 1 for shape in shapes.values() if len(shape) == 2)
+        data = sum(len(tensor.data) for tensor in self.found.values())
+        if 8 * rows > MAX_GROWTH * data:
+            refuse(self.file, f"expected {rows} rows, says {MANIFEST}, found {data} bytes of them")
+        return shapes
 
     def check_names(self) -> None:
         expected = {
@@ -232,11 +238,8 @@ class _Reader:
         }
         missing, extra = sorted(expected - set(self.found)), sorted(set(self.found) - expected)
         if missing or extra:
-            refuse(
-                self.file,
-                f"expected the tensors that {MANIFEST} lists; missing are "
-                f"{reprlib.repr(missing)}, not listed are {reprlib.repr(extra)}",
-            )
+            refuse(self.file, f"expected the tensors that {MANIFEST} lists; missing are "
+                   f"{reprlib.repr(missing)}, not listed are {reprlib.repr(extra)}")  # fmt: skip
 
     def matrix(self, name: str, shape: tuple[int, int]) -> Matrix:
         if self.manifest.storage[name] == "sparse":
@@ -247,11 +250,8 @@ class _Reader:
         """Return a tensor as an array of its own, of the dtype, shape and range expected."""
         tensor = self.found[name]
         if (tensor.kind, tensor.shape) != (kind, shape):
-            self.refuse(
-                name,
-                f"expected {kind} of shape {list(shape)}, "
-                f"found {tensor.kind} of shape {list(tensor.shape)}",
-            )
+            self.refuse(name, f"expected {kind} of shape {list(shape)}, found {tensor.kind} "
+                        f"of shape {list(tensor.shape)}")  # fmt: skip
         stored, kept = _TYPES[kind]
         array = np.frombuffer(tensor.data, dtype=stored).reshape(shape)
         if kind == "F64" and not np.isfinite(array).all():
@@ -316,34 +316,23 @@ def _read(data: bytes, file: str, *, check: bool) -> Manifest:
         refuse(file, problem, f"{AGAIN}, or install the tm2tf that wrote it")
     if "unfinished" in value:
         refuse(file, "expected a manifest, found the mark of a save that was cut short")
-    if check:
-        _check_seal(value, data, file)
-    return from_json(value, file)
-
-
-def _check_seal(value: dict[str, object], data: bytes, file: str) -> None:
     rest = {name: item for name, item in value.items() if name != "manifest_sha256"}
     try:
-        found, same = _seal(rest), _sealed(rest) == data
+        same = not check or _sealed(rest) == data
     except RecursionError:
         refuse(file, "expected a manifest, found JSON that is nested too deep")
-    stated = value.get("manifest_sha256")
-    edited = "it was edited or damaged: expected"
-    if found != stated:
-        refuse(file, f"{edited} contents of the sha256 {reprlib.repr(stated)}, found {found}")
     if not same:
-        refuse(file, f"{edited} the layout of `save`, found other spaces, line ends or escapes")
+        stated = reprlib.repr(value.get("manifest_sha256"))
+        refuse(file, f"it was edited or damaged: expected what `save` wrote, of manifest_sha256 "
+               f"{stated}, found contents of {_seal(rest)}, or another layout")  # fmt: skip
+    return from_json(value, file)
 
 
 # --- files --------------------------------------------------------------------------------
 
 
 def _content(folder: Path, name: str) -> bytes:
-    """Return the bytes of a file in a folder.
-
-    Raises:
-        ArtifactError: there is none, or it is no regular file: a link leads out of the folder.
-    """
+    """Return a file's bytes; refuse anything but a regular file: a link leads elsewhere."""
     path = folder / name
     try:
         mode = path.lstat().st_mode
@@ -353,8 +342,7 @@ def _content(folder: Path, name: str) -> bytes:
         problem = f"expected {MANIFEST} and {WEIGHTS}, found {reprlib.repr(names)}{model}"
         refuse(str(folder), problem, f"name the folder of an artifact, or {AGAIN}")
     if not stat.S_ISREG(mode):
-        what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
-        refuse(str(path), f"expected a regular file, found {what}")
+        refuse(str(path), f"expected a regular file, found one of mode {stat.filemode(mode)}")
     return path.read_bytes()
 
 

@@ -1,0 +1,214 @@
+"""`tm2tf inspect`: the weights, with a name for everything in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tm2tf.cli.common import (
+    compile_options,
+    console,
+    json_option,
+    model_of,
+    print_json,
+    starts,
+)
+from tm2tf.errors import InputError
+
+if TYPE_CHECKING:
+    from tm2tf.api import Model
+    from tm2tf.inspect.sections import Section
+
+PIPED_WIDTH = 100
+"""Characters a line of a tensor has where stdout is no terminal."""
+
+VIEWS = ("layer", "token", "direction", "dense", "step", "program")
+
+
+def view_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose what to show."""
+    options = (
+        click.option("--layer", type=int, metavar="L", help="A layer: its heads and neurons."),
+        click.option("--head", metavar="H", help="A head of --layer, by number or name."),
+        click.option(
+            "--neuron", metavar="N", help="A neuron of --layer, by number or part of its label."
+        ),
+        click.option("--token", metavar="NAME", help="A token, by name or id (#3: the id 3)."),
+        click.option(
+            "--direction", metavar="NAME", help="A residual direction: who writes and reads it."
+        ),
+        click.option("--dense", metavar="TENSOR", help="A tensor as it is, such as W_E."),
+        click.option(
+            "--step",
+            type=int,
+            metavar="T",
+            help="The forward pass that emits step T (from 1) of the run on --input.",
+        ),
+        click.option("--program", is_flag=True, help="The program that the weights carry out."),
+        click.option(
+            "--input", "inputs", multiple=True, metavar="WORD", help="For --step: once a tape."
+        ),
+        click.option(
+            "--origin",
+            "origins",
+            multiple=True,
+            type=int,
+            help="For --step: address of the first cell of --input, once a tape.",
+        ),
+        click.option(
+            "--head-at",
+            "begins",
+            multiple=True,
+            type=int,
+            help="For --step: address where the head begins, once a tape.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(name="inspect")
+@click.argument("machine")
+@view_options
+@compile_options
+@json_option
+def command(machine: str, construction: str, target: str, as_json: bool, **options: Any) -> None:
+    """Show the weights of MACHINE, with a name for everything in them.
+
+    Without options: an overview. MACHINE may be a folder that `tm2tf compile` wrote.
+
+    \b
+    Examples:
+      tm2tf inspect bb2
+      tm2tf inspect bb2 --layer 2 --head 0
+      tm2tf inspect binary-increment --step 3 --input 1011
+    """
+    _check(options)
+    model = model_of(machine, construction, target)
+    name, view = _view(model, options)
+    if as_json:
+        from tm2tf.inspect.forms import to_json
+
+        found = to_json(view)
+        assert isinstance(found, dict)
+        print_json({"machine": model.machine.name, "view": name, **found})
+    else:
+        _print(name, view, model.machine.name)
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse options that do not go together."""
+    chosen = [f"--{name}" for name in VIEWS if options[name] not in (None, False)]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{chosen[0]} and {chosen[1]} show different things: give one")
+    for name in ("head", "neuron"):
+        if options[name] is not None and options["layer"] is None:
+            raise click.UsageError(f"--{name} needs --layer: which layer's?")
+    if options["head"] is not None and options["neuron"] is not None:
+        raise click.UsageError("--head and --neuron show different things: give one")
+    for option, key in (("--input", "inputs"), ("--origin", "origins"), ("--head-at", "begins")):
+        if options[key] and options["step"] is None:
+            raise click.UsageError(f"{option} goes with --step: the weights depend on no input")
+
+
+def _view(model: Model, options: dict[str, Any]) -> tuple[str, Any]:
+    """Return the view that the options ask for, and its name."""
+    from tm2tf.inspect import directions, tables, tensors
+
+    weights, layer = model.weights, options["layer"]
+    if options["head"] is not None:
+        return "head", tables.head(weights, layer, options["head"])
+    if options["neuron"] is not None:
+        return "neuron", tables.neuron(weights, layer, options["neuron"])
+    if layer is not None:
+        return "layer", tables.layer(weights, layer)
+    if options["token"] is not None:
+        return "token", tables.token(weights, options["token"])
+    if options["direction"] is not None:
+        return "direction", directions.direction(weights, options["direction"])
+    if options["dense"] is not None:
+        return "dense", tensors.tensor(weights, options["dense"])
+    if options["program"]:
+        from tm2tf.program.printer import dump
+
+        return "program", {"program": dump(model.compiled.program)}
+    if options["step"] is not None:
+        return "step", _step(model, options)
+    return "overview", tables.overview(weights)
+
+
+def _step(model: Model, options: dict[str, Any]) -> object:
+    from tm2tf.inspect.step import step
+
+    machine, begins = model.machine, options["begins"]
+    if len(begins) > machine.tapes:
+        raise InputError(
+            f"--head-at is given {len(begins)} times, but machine {machine.name!r} has "
+            f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
+        )
+    tapes = starts(machine, options["inputs"], options["origins"], begins)
+    return step(model.compiled, machine.initial(tapes), options["step"])
+
+
+def _print(name: str, view: Any, machine: str) -> None:
+    """Print a view for people."""
+    from tm2tf.inspect import sections, tensors
+
+    if name == "program":
+        click.echo(view["program"], nl=False)
+    elif name == "dense":
+        out = console()
+        click.echo(tensors.text(view, out.width if out.is_terminal else PIPED_WIDTH))
+    elif name == "overview":
+        _print_sections(sections.overview(view, machine))
+    else:
+        known = {
+            "layer": sections.layer,
+            "head": sections.head,
+            "neuron": sections.neuron,
+            "token": sections.token,
+            "direction": sections.direction,
+            "step": sections.step,
+        }
+        _print_sections(known[name](view))  # type: ignore[operator]
+
+
+def _print_sections(found: Sequence[Section]) -> None:
+    """Print tables, wrapped to the width of a terminal; elsewhere each row is one line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from tm2tf.inspect.sections import NUMBERS
+
+    out = console()
+    if not out.is_terminal:
+        out.width = 1_000_000
+    with out.capture() as captured:
+        for number, section in enumerate(found):
+            if number:
+                out.print()
+            if section.title:
+                out.print(Text(section.title, style="bold"))
+            table = Table(
+                box=None,
+                padding=(0, 2, 0, 0),
+                show_header=bool(section.headings),
+                header_style="dim",
+            )
+            for i in range(len(section.rows[0])):
+                heading = section.headings[i] if section.headings else ""
+                right = heading in NUMBERS
+                table.add_column(
+                    Text(heading),
+                    justify="right" if right else "left",
+                    no_wrap=right,
+                    overflow="fold",
+                )
+            for row in section.rows:
+                table.add_row(*(Text(cell) for cell in row))
+            out.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())

@@ -1,0 +1,18 @@
+"""Inspection: everything in the weights, shown with its name.
+
+Compiled weights are worth reading only if one can: this package turns tensors and labels into
+circuits (which direction a head compares with which, what it moves where), neurons into
+formulas and sentences, and one forward pass into what each head and neuron did. What a view says
+of the weights is read from the tensors; labels only give the names. So an edited or damaged
+tensor shows, though its label stays.
+
+- `forms`: linear forms over the residual stream, in words;
+- `neurons`, `heads`: one neuron, one head;
+- `tables`: the views of weights at rest: overview, layer, token, direction, dense tensor;
+- `step`: the view of one forward pass, through the plain torch model;
+- `sections`: the same views as tables of text, for people.
+
+Imports `runtime`, `compiler`, `weights`, `program`, `machine` and `errors`. Nothing of `cli`, nor
+of `verify`; nor of `lowering` and `constructions`, for what they meant to write proves nothing.
+Only `step` imports torch.
+"""

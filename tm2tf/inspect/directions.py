@@ -1,0 +1,123 @@
+"""One residual direction: what it means, who writes it, who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tm2tf.errors import NotFoundError
+from tm2tf.inspect.lookup import missing, numbered
+from tm2tf.weights.matrix import Matrix
+from tm2tf.weights.model import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Something that writes or reads a direction, by the weight of `tensor`.
+
+    `part` is the token, the neuron's label, or the head's name with one of its coordinates.
+    """
+
+    tensor: str
+    part: str
+    index: int | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionView:
+    """A residual direction. `meaning` is what the readouts say; None if no feature is there."""
+
+    index: int
+    name: str
+    meaning: str | None
+    writers: tuple[Link, ...]
+    readers: tuple[Link, ...]
+
+
+def direction(weights: Weights, which: str | int) -> DirectionView:
+    """Return a residual direction by its name, else by its index.
+
+    Raises:
+        NotFoundError: there is no such direction.
+    """
+    known, word = weights.directions, str(which)
+    if word in known:
+        index = known.index(word)
+    elif word.isdecimal() and int(word) < len(known):
+        index = int(word)
+    else:
+        raise _no_direction(weights, word)
+    return DirectionView(
+        index=index,
+        name=known[index],
+        meaning=_meaning(weights, index),
+        writers=tuple(_writers(weights, index)),
+        readers=tuple(_readers(weights, index)),
+    )
+
+
+def _no_direction(weights: Weights, word: str) -> NotFoundError:
+    """Return the error for an unknown direction; a feature's name gets its directions."""
+    for readout in weights.readouts:
+        if readout.feature.name == word:
+            held = [d for _, d in (*readout.values, *readout.terms)]
+            listing = numbered(weights.directions, held)
+            return NotFoundError(
+                f"{word!r} is a feature; the directions that hold it are {listing}"
+            )
+    return missing("direction", word, weights.directions, numbered(weights.directions, most=200))
+
+
+def _meaning(weights: Weights, index: int) -> str | None:
+    meanings = []
+    for readout in weights.readouts:
+        ready = "in the embedding" if readout.layer < 0 else f"ready after layer {readout.layer}"
+        for value, place in readout.values:
+            if place == index:
+                meanings.append(f"1 where {readout.feature.name} is {value} ({ready})")
+        for coefficient, place in readout.terms:
+            if place == index and len(readout.terms) == 1 and coefficient == 1:
+                meanings.append(f"the integer {readout.feature.name} ({ready})")
+            elif place == index:
+                meanings.append(f"counts {coefficient:+g} in {readout.feature.name} ({ready})")
+    return "; ".join(meanings) or None
+
+
+def _held(matrix: Matrix, axis: int, index: int) -> list[tuple[int, float]]:
+    """Return a row (axis 0) or column (axis 1) as (place on the other axis, value) pairs."""
+    if axis == 0:
+        return matrix.row(index)
+    mine = matrix.columns == index
+    pairs = zip(matrix.rows()[mine].tolist(), matrix.values[mine].tolist(), strict=True)
+    return list(pairs)
+
+
+def _writers(weights: Weights, index: int) -> Iterator[Link]:
+    for i, weight in _held(weights.W_E, 1, index):
+        yield Link("W_E", weights.tokens[i].name, i, weight)
+    if weights.W_pos[index]:
+        yield Link("W_pos", "position", None, float(weights.W_pos[index]))
+    for layer, found in enumerate(weights.layers):
+        for i, head in enumerate(found.heads):
+            for v, weight in _held(head.W_O, 1, index):
+                yield Link(f"blocks.{layer}.attn.{i}.W_O", f"{head.name} v[{v}]", v, weight)
+        mlp = found.feed_forward
+        for i, weight in _held(mlp.W_out, 1, index):
+            yield Link(f"blocks.{layer}.mlp.W_out", mlp.neurons[i], i, weight)
+
+
+def _readers(weights: Weights, index: int) -> Iterator[Link]:
+    for layer, found in enumerate(weights.layers):
+        for i, head in enumerate(found.heads):
+            for letter in "QKV":
+                matrix: Matrix = getattr(head, f"W_{letter}")
+                for j, weight in _held(matrix, 0, index):
+                    part = f"{head.name} {letter.lower()}[{j}]"
+                    yield Link(f"blocks.{layer}.attn.{i}.W_{letter}", part, j, weight)
+        mlp = found.feed_forward
+        for name, matrix in (("W_gate", mlp.W_gate), ("W_in", mlp.W_in)):
+            for i, weight in _held(matrix, 0, index):
+                yield Link(f"blocks.{layer}.mlp.{name}", mlp.neurons[i], i, weight)
+    for i, weight in _held(weights.W_U, 0, index):
+        yield Link("W_U", weights.tokens[i].name, i, weight)

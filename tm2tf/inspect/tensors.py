@@ -1,0 +1,116 @@
+"""One tensor as it is, with a label for each row and column."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from tm2tf.errors import InputError
+from tm2tf.inspect.forms import number, shown
+from tm2tf.inspect.lookup import missing
+from tm2tf.weights.matrix import Matrix
+from tm2tf.weights.model import Weights
+
+
+MAX_COLUMNS = 200
+"""The widest tensor that is shown as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorView:
+    """A tensor as it is, with a label for each row and column; a vector is one column."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Float64[np.ndarray, "rows columns"]
+
+
+def tensor(weights: Weights, name: str) -> TensorView:
+    """Return a tensor by its name, such as `W_E` or `blocks.2.mlp.W_gate`.
+
+    Raises:
+        NotFoundError: there is no such tensor.
+    """
+    known = dict(weights.tensors())
+    if name not in known:
+        raise missing("tensor", name, known, ", ".join(known))
+    found = known[name]
+    rows, across = _axes(weights, name)
+    values = found.dense() if isinstance(found, Matrix) else found.astype(np.float64)[:, None]
+    return TensorView(name, tuple(found.shape), tuple(rows), tuple(across), values)
+
+
+def _axes(weights: Weights, name: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the labels of a tensor's rows and columns."""
+    directions, tokens = weights.directions, tuple(token.name for token in weights.tokens)
+    last = name.rpartition(".")[-1]
+    across = (last,)
+    if last in ("W_E", "W_pos", "W_U", "b_U"):
+        known = {"W_E": (tokens, directions), "W_pos": (directions, across),
+                 "W_U": (directions, tokens), "b_U": (tokens, across)}  # fmt: skip
+        return known[last]
+    _, layer, part, *rest = name.split(".")
+    if part == "mlp":
+        labels = weights.layers[int(layer)].feed_forward.neurons
+        if last == "W_out":
+            return labels, directions
+        return (directions, labels) if last.startswith("W_") else (labels, across)
+    head = weights.layers[int(layer)].heads[int(rest[0])]
+    size = head.W_O.shape[0] if last in ("W_V", "W_O") else len(head.b_Q)
+    letter = {"W_V": "v", "W_O": "v"}.get(last, last[-1].lower())
+    coordinates = [f"{letter}[{i}]" for i in range(size)]
+    if last == "W_O":
+        return coordinates, directions
+    return (directions, coordinates) if last.startswith("W_") else (coordinates, across)
+
+
+def text(view: TensorView, width: int) -> str:
+    """Return a tensor as lines of at most `width` characters (if its labels let it), 0 as `.`.
+
+    Columns have their labels above them where those fit, else numbers that a legend explains.
+
+    Raises:
+        InputError: it has more than `MAX_COLUMNS` columns.
+    """
+    if len(view.columns) > MAX_COLUMNS:
+        raise InputError(
+            f"{view.tensor} has {len(view.columns)} columns, and more than {MAX_COLUMNS} are "
+            "hard to read: take --json for all of it, or --direction, --token, --neuron for a part"
+        )
+    cells = [[number(x) if x else "." for x in row] for row in view.values.tolist()]
+    widest = [max([1, *map(len, column)]) for column in zip(*cells, strict=True)]
+    widest = widest or [1] * len(view.columns)
+    labels, heads = list(map(shown, view.rows)), list(map(shown, view.columns))
+    left = max([0, *map(len, labels)])
+    room = max(1, width - left)
+    numbered = sum(max(a, len(b)) + 2 for a, b in zip(widest, heads, strict=True)) > room
+    if numbered:
+        heads = [str(i) for i in range(len(heads))]
+    widths = [max(a, len(b)) for a, b in zip(widest, heads, strict=True)]
+    lines: list[str] = []
+    for block in _blocks(widths, room):
+        for label, row in (("", heads), *zip(labels, cells, strict=True)):
+            parts = (f"  {row[i]:>{widths[i]}}" for i in block)
+            lines.append(f"{label:<{left}}{''.join(parts)}".rstrip())
+        lines.append("")
+    if numbered:
+        legend = ", ".join(f"{i} {shown(label)}" for i, label in enumerate(view.columns))
+        lines += textwrap.wrap(f"columns: {legend}", width, break_long_words=False)
+    return "\n".join(lines).rstrip()
+
+
+def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Yield the columns in runs that fit beside each other."""
+    block: list[int] = []
+    for i in range(len(widths)):
+        if block and sum(widths[j] + 2 for j in (*block, i)) > room:
+            yield block
+            block = []
+        block.append(i)
+    yield block
