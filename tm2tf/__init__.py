@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tm2tf.api import Model as Model
-    from tm2tf.api import compile as compile
+    from tm2tf.api import compile as compile  # noqa: A004
     from tm2tf.api import load as load
     from tm2tf.api import open_model as open_model
     from tm2tf.api import verify as verify

@@ -163,7 +163,7 @@ def open_model(path: str | Path, *, check: bool = True) -> Model:
     return Model(recompile(machine, weights))
 
 
-def compile(
+def compile(  # noqa: A001 - the word that people use
     machine: Machine | str | Path, construction: str = "trace", target: str = "hard"
 ) -> Model:
     """Return the compiled model of a machine, or of what `load` makes one of."""

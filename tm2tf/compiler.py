@@ -33,7 +33,9 @@ class Compiled:
         return [ids[name] for name in names]
 
 
-def compile_machine(machine: Machine, construction: str = "trace", target: str = "hard") -> Compiled:
+def compile_machine(
+    machine: Machine, construction: str = "trace", target: str = "hard"
+) -> Compiled:
     """Return the program and the weights of a machine.
 
     Raises:

@@ -98,8 +98,9 @@ def runtime_options(command: F) -> F:
     return command
 
 
-def starts(machine: Machine, inputs: Sequence[str], origins: Sequence[int],
-           heads: Sequence[int]) -> list[Tape]:
+def starts(
+    machine: Machine, inputs: Sequence[str], origins: Sequence[int], heads: Sequence[int]
+) -> list[Tape]:
     """Return the start tapes that `--input`, `--origin` and `--head` describe."""
     from tm2tf.machine.spec import Tape
 

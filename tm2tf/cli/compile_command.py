@@ -21,8 +21,10 @@ from tm2tf.cli.common import compile_options, console, json_option, print_json
     help="Folder to write (default: MACHINE.tm2tf here).",
 )
 @json_option
-def command(machine: str, construction: str, target: str, output: str | None, as_json: bool) -> None:
-    """Turn MACHINE into the weights of a transformer.
+def command(
+    machine: str, construction: str, target: str, output: str | None, as_json: bool
+) -> None:
+    r"""Turn MACHINE into the weights of a transformer.
 
     Writes a folder: model.safetensors, and manifest.json with a name for every residual
     direction, head, neuron and token. `run`, `verify` and `inspect` take the folder as a MACHINE.
@@ -30,6 +32,7 @@ def command(machine: str, construction: str, target: str, output: str | None, as
     \b
     Example:
       tm2tf compile bb4 -o build/bb4
+    r
     """
     from tm2tf import api, lowering
 

@@ -16,13 +16,14 @@ from tm2tf.errors import InputError
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="File to write.")
 @json_option
 def command(machine: str, to: str, output: str | None, as_json: bool) -> None:
-    """Write MACHINE in another format, to stdout or a file.
+    r"""Write MACHINE in another format, to stdout or a file.
 
     What the format cannot say is an error that names it.
 
     \b
     Example:
       tm2tf convert bb4 --to bbchallenge
+    r
     """
     from tm2tf import api, formats
 

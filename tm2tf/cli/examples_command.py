@@ -16,7 +16,7 @@ from tm2tf.errors import NotFoundError, did_you_mean
 @click.option("--show", is_flag=True, help="Print the example's source instead of running it.")
 @json_option
 def command(name: str | None, show: bool, as_json: bool) -> None:
-    """List the worked examples, or run the one called NAME (its number is enough).
+    r"""List the worked examples, or run the one called NAME (its number is enough).
 
     \b
     Example:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 100
 """Characters a line of a tensor has where stdout is no terminal."""
 
+LABEL_WIDTH = 28
+"""Characters of a neuron's label in a terminal, so that room is left for what the neuron does."""
+
 VIEWS = ("layer", "token", "direction", "dense", "step", "program")
 
 
@@ -85,7 +88,7 @@ def command(machine: str, construction: str, target: str, as_json: bool, **optio
       tm2tf inspect bb2
       tm2tf inspect bb2 --layer 2 --head 0
       tm2tf inspect binary-increment --step 3 --input 1011
-    """
+    """  # noqa: D301
     _check(options)
     model = model_of(machine, construction, target)
     name, view = _view(model, options)
@@ -101,7 +104,7 @@ def command(machine: str, construction: str, target: str, as_json: bool, **optio
 
 def _check(options: dict[str, Any]) -> None:
     """Refuse options that do not go together."""
-    chosen = [f"--{name}" for name in VIEWS if options[name] not in (None, False)]
+    chosen = [f"--{name}" for name in VIEWS if _given(options[name])]
     if len(chosen) > 1:
         raise click.UsageError(f"{chosen[0]} and {chosen[1]} show different things: give one")
     for name in ("head", "neuron"):
@@ -114,33 +117,39 @@ def _check(options: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} goes with --step: the weights depend on no input")
 
 
+def _given(value: object) -> bool:
+    """Return whether an option was given; 0 counts."""
+    return value is not None and value is not False
+
+
 def _view(model: Model, options: dict[str, Any]) -> tuple[str, Any]:
     """Return the view that the options ask for, and its name."""
     from tm2tf.inspect import directions, tables, tensors
 
     weights, layer = model.weights, options["layer"]
-    if options["head"] is not None:
-        return "head", tables.head(weights, layer, options["head"])
-    if options["neuron"] is not None:
-        return "neuron", tables.neuron(weights, layer, options["neuron"])
-    if layer is not None:
-        return "layer", tables.layer(weights, layer)
-    if options["token"] is not None:
-        return "token", tables.token(weights, options["token"])
-    if options["direction"] is not None:
-        return "direction", directions.direction(weights, options["direction"])
-    if options["dense"] is not None:
-        return "dense", tensors.tensor(weights, options["dense"])
-    if options["program"]:
-        from tm2tf.program.printer import dump
-
-        return "program", {"program": dump(model.compiled.program)}
-    if options["step"] is not None:
-        return "step", _step(model, options)
+    makers: dict[str, Callable[[Any], object]] = {
+        "head": lambda which: tables.head(weights, layer, which),
+        "neuron": lambda which: tables.neuron(weights, layer, which),
+        "layer": lambda number: tables.layer(weights, number),
+        "token": lambda which: tables.token(weights, which),
+        "direction": lambda which: directions.direction(weights, which),
+        "dense": lambda tensor: tensors.tensor(weights, tensor),
+        "step": lambda number: _step(model, number, options),
+        "program": lambda _: _program(model),
+    }
+    for name, make in makers.items():
+        if _given(options[name]):
+            return name, make(options[name])
     return "overview", tables.overview(weights)
 
 
-def _step(model: Model, options: dict[str, Any]) -> object:
+def _program(model: Model) -> object:
+    from tm2tf.program.printer import dump
+
+    return {"program": dump(model.compiled.program)}
+
+
+def _step(model: Model, number: int, options: dict[str, Any]) -> object:
     from tm2tf.inspect.step import step
 
     machine, begins = model.machine, options["begins"]
@@ -150,7 +159,7 @@ def _step(model: Model, options: dict[str, Any]) -> object:
             f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
         )
     tapes = starts(machine, options["inputs"], options["origins"], begins)
-    return step(model.compiled, machine.initial(tapes), options["step"])
+    return step(model.compiled, machine.initial(tapes), number)
 
 
 def _print(name: str, view: Any, machine: str) -> None:
@@ -205,6 +214,7 @@ def _print_sections(found: Sequence[Section]) -> None:
                     Text(heading),
                     justify="right" if right else "left",
                     no_wrap=right,
+                    max_width=LABEL_WIDTH if heading == "label" and out.is_terminal else None,
                     overflow="fold",
                 )
             for row in section.rows:

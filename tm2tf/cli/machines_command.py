@@ -13,7 +13,7 @@ from tm2tf.cli.common import console, json_option, print_json
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the bundled machines, or show the file of the one called NAME.
+    r"""List the bundled machines, or show the file of the one called NAME.
 
     \b
     Example:

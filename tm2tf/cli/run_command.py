@@ -37,7 +37,7 @@ def command(
     max_steps: int | None,
     as_json: bool,
 ) -> None:
-    """Run MACHINE as a transformer.
+    r"""Run MACHINE as a transformer.
 
     The machine is compiled (or its compiled folder loaded), the input becomes the prompt, and the
     weights emit one token a step until one of them ends the run. Ctrl-C stops it and shows how
@@ -87,12 +87,13 @@ def command(
     rows = [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),
-        ("forward passes", f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)"),
+        (
+            "forward passes",
+            f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)",
+        ),
         ("nonblank", f"{result.nonblank:,}"),
     ]
-    rows += [
-        (f"tape {t}", tape_text(model.machine, tape)) for t, tape in enumerate(result.tapes)
-    ]
+    rows += [(f"tape {t}", tape_text(model.machine, tape)) for t, tape in enumerate(result.tapes)]
     where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
     rows.append(("run by", f"{result.construction}/{result.target} weights, {where}"))
     for name, value in rows:

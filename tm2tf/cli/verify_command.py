@@ -32,11 +32,20 @@ MANY = 40
 @click.command(name="verify")
 @click.argument("machines", nargs=-1, metavar="MACHINE...")
 @input_options
-@click.option("--random", "count", type=click.IntRange(min=0), default=0,
-              help="Also verify so many random machines of 1-3 tapes on random tapes.")
+@click.option(
+    "--random",
+    "count",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Also verify so many random machines of 1-3 tapes on random tapes.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of --random.")
-@click.option("--corpus", type=click.Path(dir_okay=False), metavar="FILE.tsv",
-              help="Also verify the machines of a file: code, steps, nonblank, with tabs.")
+@click.option(
+    "--corpus",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.tsv",
+    help="Also verify the machines of a file: code, steps, nonblank, with tabs.",
+)
 @compile_options
 @runtime_options
 @json_option
@@ -57,7 +66,7 @@ def command(
     max_steps: int | None,
     as_json: bool,
 ) -> None:
-    """Check every step of the weights of each MACHINE against the machine.
+    r"""Check every step of the weights of each MACHINE against the machine.
 
     Simulator, interpreter and weights run in lockstep; state, symbols read and written, move,
     head and tape are compared at every step. Each machine runs on the examples in its file, or

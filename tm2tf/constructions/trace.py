@@ -34,7 +34,11 @@ def program(machine: Machine) -> Program:
     """Return the program that writes the runs of `machine`."""
     tapes = range(machine.tapes)
     steps = {step_token(machine, to): to for to in dict.fromkeys(machine.transitions.values())}
-    outputs = ("next.state", *_each(machine, "next.tape{}.write"), *_each(machine, "next.tape{}.move"))
+    outputs = (
+        "next.state",
+        *_each(machine, "next.tape{}.write"),
+        *_each(machine, "next.tape{}.move"),
+    )
     table = Table(
         "transitions",
         inputs=("state", *_each(machine, "tape{}.read")),
@@ -114,7 +118,7 @@ def step_token(machine: Machine, transition: Transition) -> str:
 
 
 def escape(word: str) -> str:
-    """Return a word with a backslash before what has a meaning in token names, spaces as `\\s`."""
+    r"""Return a word with a backslash before what means something in a token, spaces as `\s`."""
     for mark in "\\<>,:":
         word = word.replace(mark, "\\" + mark)
     return "".join("\\s" if character.isspace() else character for character in word)
@@ -181,9 +185,7 @@ def _features(machine: Machine) -> tuple[Feature, ...]:
             Categorical(f"tape{t}.read", machine.symbols),
         ]
     features.append(Categorical("next.state", machine.states))
-    features += [
-        Categorical(name, machine.symbols) for name in _each(machine, "next.tape{}.write")
-    ]
+    features += [Categorical(name, machine.symbols) for name in _each(machine, "next.tape{}.write")]
     moves = ("L", "S", "R")
     features += [Categorical(name, moves) for name in _each(machine, "next.tape{}.move")]
     return tuple(features)

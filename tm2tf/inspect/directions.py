@@ -66,13 +66,14 @@ def _no_direction(weights: Weights, word: str) -> NotFoundError:
             return NotFoundError(
                 f"{word!r} is a feature; the directions that hold it are {listing}"
             )
-    return missing("direction", word, weights.directions, numbered(weights.directions, most=200))
+    return missing(f"no direction {word!r}", word, weights.directions, numbered(weights.directions))
 
 
 def _meaning(weights: Weights, index: int) -> str | None:
     meanings = []
     for readout in weights.readouts:
-        ready = "in the embedding" if readout.layer < 0 else f"ready after layer {readout.layer}"
+        since = "embedding" if readout.layer < 0 else f"end of layer {readout.layer}"
+        ready = f"from the {since} on"
         for value, place in readout.values:
             if place == index:
                 meanings.append(f"1 where {readout.feature.name} is {value} ({ready})")

@@ -13,7 +13,7 @@ ONE = "1"
 
 ONE_FORM = Linear({}, 1.0)
 
-UNIFORM = "every position so far, equally"
+UNIFORM = "every position, equally"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class HeadSummary:
-    """A head in a line: what it attends to, and what it brings from there."""
+    """A head in a line: what it attends to, and what it brings from there.
+
+    A "latest" head attends to the latest of the positions that `attends` describes, and to the
+    begin token if there is none; "here" is the position that looks, "there" the one looked at.
+    """
 
     layer: int
     index: int
@@ -150,7 +154,7 @@ def _attends(weights: Weights, names: Names, layer: int, head: Head) -> str:
     position with f = 1 and key = p wins, and the latest of several.
     """
     query, key = columns(head.W_Q, head.b_Q), columns(head.W_K, head.b_K)
-    otherwise = "the latest position where q . k is greatest"
+    otherwise = "the greatest q . k"
     if len(query) != 3 or "begin" not in names.directions:
         return otherwise
     p2, w = _single(query[2]), _single(key[0])
@@ -174,9 +178,8 @@ def _attends(weights: Weights, names: Names, layer: int, head: Head) -> str:
     )
     if not fits:
         return otherwise
-    where = "" if not flag.weights else f"{names.form(flag, layer).text} = 1 and "
-    wanted = f"{names.form(address, layer).text} = {names.form(p, layer).text} here"
-    return f"the latest position with {where}{wanted}"
+    wanted = f"{names.form(address, layer).text} there = {names.form(p, layer).text} here"
+    return wanted + (f", if {names.form(flag, layer).text} there" if flag.weights else "")
 
 
 def _single(linear: Linear) -> int | None:

@@ -7,16 +7,13 @@ from collections.abc import Iterable, Sequence
 from tm2tf.errors import NotFoundError, did_you_mean
 
 
-def missing(what: str, word: object, known: Iterable[str], listing: str) -> NotFoundError:
-    """Return the error for something unknown: the nearest known name, and what there is."""
-    hint = did_you_mean(str(word), known)
-    return NotFoundError(
-        f"no {what} {word!r}{f'{hint} There are' if hint else '; there are'} {listing}"
-    )
+def missing(problem: str, word: str, known: Iterable[str], listing: str) -> NotFoundError:
+    """Return the error for an unknown word: the problem, the nearest known one, what there is."""
+    return NotFoundError(f"{problem}{did_you_mean(word, known)}\nthere are: {listing}")
 
 
-def numbered(labels: Sequence[str], which: Sequence[int] | None = None, most: int = 40) -> str:
+def numbered(labels: Sequence[str], which: Sequence[int] | None = None, most: int = 60) -> str:
     """Return numbers and labels in a line, as messages have them."""
     chosen = list(range(len(labels))) if which is None else list(which)
-    more = f", ... ({len(chosen)} in all)" if len(chosen) > most else ""
+    more = f", ... ({len(chosen)} in all; --json lists them)" if len(chosen) > most else ""
     return (", ".join(f"{i} {labels[i]!r}" for i in chosen[:most]) or "none") + more

@@ -5,15 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tm2tf.inspect.directions import DirectionView, Link
-from tm2tf.inspect.forms import Form, Term, number, scaled, shown
-from tm2tf.inspect.heads import HeadSummary, HeadView
-from tm2tf.inspect.neurons import Neuron
-from tm2tf.inspect.step import HeadStep, Place, StepView
-from tm2tf.inspect.tables import LayerView, Overview, TokenView
+from tm2tf.inspect.forms import number, scaled, shown
 
-Rows = list[tuple[str, ...]]
+if TYPE_CHECKING:  # `step` would import torch
+    from tm2tf.inspect.directions import DirectionView, Link
+    from tm2tf.inspect.forms import Form, Term
+    from tm2tf.inspect.heads import HeadSummary, HeadView
+    from tm2tf.inspect.neurons import Neuron
+    from tm2tf.inspect.step import HeadStep, Place, StepView
+    from tm2tf.inspect.tables import LayerView, Overview, TokenView
+
+Rows = Sequence[tuple[str, ...]]
 
 NUMBERS = ("heads", "neurons", "nonzeros", "weight", "activation", "score", "margin", "logit", "at")
 """Headings of columns that hold numbers."""
@@ -59,23 +63,19 @@ def overview(view: Overview, machine: str) -> list[Section]:
         Section(f"{machine} as a transformer", (), facts),
         Section("Layers", ("layer", "what it makes", "heads", "neurons", "nonzeros"), layers),
         _heads(heads),
-        Section("", (), [("closer", ", ".join(_closer(view, heads)))]),
+        Section("", (), _closer(view, heads)),
     ]
 
 
-def _closer(view: Overview, heads: list[HeadSummary]) -> Iterable[str]:
-    """Yield options that show something of these weights."""
+def _closer(view: Overview, heads: list[HeadSummary]) -> Rows:
+    """Return options that show something of these weights, in two lines."""
     last = len(view.layers) - 1
-    yield f"--layer {last}"
-    for head in heads[-1:]:
-        yield f"--layer {head.layer} --head {head.index}"
-    yield f"--layer {last} --neuron 0"
-    yield f"--token {shlex.quote(view.tokens[-1])}"
     direction = next((head.name for head in heads if head.name in view.directions), "0")
-    yield f"--direction {shlex.quote(direction)}"
-    yield "--dense W_E"
-    yield "--step 1"
-    yield "--program"
+    options = [f"--layer {last}", f"--layer {last} --neuron 0"]
+    options += [f"--layer {head.layer} --head {head.index}" for head in heads[-1:]]
+    options += [f"--token {shlex.quote(view.tokens[-1])}"]
+    options += [f"--direction {shlex.quote(direction)}", "--dense W_E", "--step 1", "--program"]
+    return [("closer", ", ".join(options[:-4])), ("", ", ".join(options[-4:]))]
 
 
 def _heads(heads: Iterable[HeadSummary]) -> Section:
@@ -184,7 +184,7 @@ def step(view: StepView) -> list[Section]:
     fed, ends = view.fed, f", which ends the run: {view.outcome}" if view.outcome else ""
     margin = "" if view.margin is None else f", by a margin of {number(view.margin)}"
     facts = [
-        ("fed", f"{fed.token} at position {_place(fed)}"),
+        ("fed", _place(fed)),
         ("emits", f"{view.emits}{margin}{ends}"),
     ]
     if any(view.starts):
@@ -217,7 +217,7 @@ def _value(value: str | int | None) -> str:
 
 
 def _attention(view: StepView) -> Section:
-    rows: Rows = []
+    rows = []
     for head in view.heads:
         score, margin = ("" if x is None else number(x) for x in (head.score, head.margin))
         rows.append(
@@ -235,19 +235,18 @@ def _attention(view: StepView) -> Section:
 
 def _attended(head: HeadStep, position: int) -> str:
     if head.attended is not None:
-        return f"{_place(head.attended)} {head.attended.token}"
-    means = [
-        f"{number(mean)} = {round(mean * position)}/{position}"
-        if mean and round(mean * position) / position == mean
-        else number(mean)
-        for mean in head.mean
-    ]
-    return f"all {position}, mean {', '.join(means)}"
+        return _place(head.attended)
+    means = []
+    for mean in head.mean:
+        total = round(mean * position)
+        whole = total % position == 0 or total / position != mean
+        means.append(number(mean) if whole else f"{total}/{position}")
+    return f"positions 1 to {position}, mean {', '.join(means)}"
 
 
 def _place(place: Place) -> str:
     what = "prompt" if place.step is None else f"step {place.step}"
-    return f"{place.position} ({what})"
+    return f"{place.token} at position {place.position} ({what})"
 
 
 def _brought(brought: Sequence[Term]) -> str:

@@ -86,8 +86,8 @@ class TokenView:
 
 
 BOUNDS = {
-    "position": "tokens in the context, prompt included",
-    "key": "the greatest address, either way, that a lookup may ask for or be found by",
+    "position": "tokens of context, prompt included",
+    "key": "addresses that lookups ask for, either way from 0",
 }
 
 
@@ -146,7 +146,9 @@ def head(weights: Weights, layer: int, which: str | int) -> HeadView:
         for number, found in enumerate(weights.layers)
         if found.heads
     ]
-    raise missing(f"head in layer {layer}", word, labels, "; ".join(every) or "no heads at all")
+    raise missing(
+        f"layer {layer} has no head {word!r}", word, labels, "; ".join(every) or "no heads at all"
+    )
 
 
 def neuron(weights: Weights, layer: int, which: str | int) -> Neuron:
@@ -165,10 +167,10 @@ def neuron(weights: Weights, layer: int, which: str | int) -> Neuron:
         return neurons(weights, Names(weights), layer)[found[0]]
     if found:
         raise NotFoundError(
-            f"{word!r} is part of the labels of {len(found)} neurons of layer {layer}; which of "
-            f"{numbered(labels, found)}?"
+            f"{word!r} is part of the labels of {len(found)} neurons of layer {layer}: give a number\n"
+            f"there are: {numbered(labels, found)}"
         )
-    raise missing(f"neuron in layer {layer}", word, labels, numbered(labels))
+    raise missing(f"layer {layer} has no neuron {word!r}", word, labels, numbered(labels))
 
 
 def token(weights: Weights, which: str | int) -> TokenView:
@@ -181,7 +183,7 @@ def token(weights: Weights, which: str | int) -> TokenView:
     if word not in ids:
         digits = word.removeprefix("#")
         if not digits.isdecimal() or int(digits) >= len(ids):
-            raise missing("token", word, ids, numbered(list(ids)))
+            raise missing(f"no token {word!r}", word, ids, numbered(list(ids)))
         word = weights.tokens[int(digits)].name
     found, names = ids[word], Names(weights)
     logits = columns(weights.W_U, weights.b_U)
@@ -238,4 +240,6 @@ def _layer(weights: Weights, names: Names, number: int) -> LayerSummary:
 def _check_layer(weights: Weights, number: int) -> Layer:
     if 0 <= number < len(weights.layers):
         return weights.layers[number]
-    raise missing("layer", number, (), numbered([layer.purpose for layer in weights.layers]))
+    raise missing(
+        f"no layer {number}", "", (), numbered([layer.purpose for layer in weights.layers])
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,14 @@ from tm2tf.inspect.lookup import missing
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Weights
 
-
 MAX_COLUMNS = 200
 """The widest tensor that is shown as text."""
+
+LISTING = (
+    "W_E, W_pos, W_U, b_U; blocks.L.attn.H. with W_Q, b_Q, W_K, b_K, W_V or W_O; "
+    "blocks.L.mlp. with W_gate, b_gate, W_in, b_in, W_out or snap (layer L, head H)"
+)
+"""The names of tensors, as messages have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def tensor(weights: Weights, name: str) -> TensorView:
     """
     known = dict(weights.tensors())
     if name not in known:
-        raise missing("tensor", name, known, ", ".join(known))
+        raise missing(f"no tensor {name!r}", name, known, LISTING)
     found = known[name]
     rows, across = _axes(weights, name)
     values = found.dense() if isinstance(found, Matrix) else found.astype(np.float64)[:, None]
@@ -100,8 +104,8 @@ def text(view: TensorView, width: int) -> str:
             lines.append(f"{label:<{left}}{''.join(parts)}".rstrip())
         lines.append("")
     if numbered:
-        legend = ", ".join(f"{i} {shown(label)}" for i, label in enumerate(view.columns))
-        lines += textwrap.wrap(f"columns: {legend}", width, break_long_words=False)
+        lines.append("columns")
+        lines += _filled([f"{i} {label}" for i, label in enumerate(view.columns)], width)
     return "\n".join(lines).rstrip()
 
 
@@ -114,3 +118,14 @@ def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
             block = []
         block.append(i)
     yield block
+
+
+def _filled(parts: list[str], width: int) -> Iterator[str]:
+    """Yield lines of whole parts."""
+    line = ""
+    for part in parts:
+        if line and len(line) + 3 + len(part) > width:
+            yield line
+            line = ""
+        line += f"{'   ' if line else '  '}{part}"
+    yield line

@@ -27,23 +27,17 @@ class KernelRunner:
     name = "kernel"
     device = "cpu"
 
-    def __init__(
-        self, weights: Weights, prompt: Sequence[int], probes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, weights: Weights, prompt: Sequence[int], probes: Sequence[str] = ()) -> None:
         self.weights = weights
         self.prompt = np.array(prompt, dtype=np.uint64)
         self.probes = tuple(probes)
         self.plan = make_plan(weights, self.probes)
         self._flat_plan = tuple(self.plan)
         self.scanning = False
+        self.attention = "index"
         self.emitted = 0
         self._begin()
         self._call(0, np.zeros((0, weights.d_model)))  # compiles the kernel, or loads it
-
-    @property
-    def attention(self) -> str:
-        """How "latest" heads were answered: "index" or "scan"."""
-        return "scan" if self.scanning else "index"
 
     def _begin(self) -> None:
         plan, vocab, neurons = self.plan, self.weights.d_vocab, len(self.plan.gate_bias)
@@ -139,18 +133,14 @@ class KernelRunner:
         wanted, size = int(state.scalars[passes.WANTED]), len(state.known)
         while not 0 <= wanted - int(state.scalars[passes.LOWEST]) < size:
             below = size if wanted < state.scalars[passes.LOWEST] else 0
-            more = {
-                name: _doubled(getattr(self.state, name), below) for name in ("cells", "known")
-            }
+            more = {name: _doubled(getattr(self.state, name), below) for name in ("cells", "known")}
             self.state = self.state._replace(**more)
             state.scalars[passes.LOWEST] -= below
             size *= 2
 
-    def _again(
-        self, count: int, streams: np.ndarray, probe: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _again(self, count: int, streams: np.ndarray, probe: bool) -> tuple[np.ndarray, np.ndarray]:
         """Start over with a scan instead of an index, up to here and then `count` tokens on."""
-        self.scanning = True
+        self.scanning, self.attention = True, "scan"
         self._begin()
         if self.emitted:
             self._call(self.emitted, np.zeros((0, self.weights.d_model)))
@@ -163,7 +153,10 @@ class KernelRunner:
         _, dot, width, first, count = map(int, self.plan.heads[number])
         if self.scanning:
             length = int(self.state.scalars[0])
-            keys, values = self.state.keys[:length, dot + width : dot + 2 * width], self.state.vals[:length]
+            keys, values = (
+                self.state.keys[:length, dot + width : dot + 2 * width],
+                self.state.vals[:length],
+            )
             regular = keys[:, 2] == 0
             found = keys[regular, 0], values[regular, first : first + count]
         else:

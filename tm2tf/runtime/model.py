@@ -1,7 +1,8 @@
 """The plain torch model: a decoder with explicit matrices, as a textbook would write it.
 
     x = W_E[token] + n W_pos                               embedding; n = 1, 2, ... is the position
-    x = x + sum over heads of attend(q, k, v) W_O          q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V
+    x = x + sum over heads of attend(q, k, v) W_O
+            q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V    "uniform" or "latest"
     x = x + snap(relu(x W_gate + b_gate) * (x W_in + b_in)) W_out
     logits = x W_U + b_U
 
@@ -13,6 +14,7 @@ CUDA, batched over sequences, with a key-value cache.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from tm2tf.runtime.runner import beyond
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Weights
 
+Stream: TypeAlias = Float64[Tensor, "batch new d_model"]
+
 
 def _tensor(matrix: Matrix | np.ndarray) -> Tensor:
     return torch.from_numpy(matrix.dense() if isinstance(matrix, Matrix) else matrix.copy())
@@ -30,6 +34,9 @@ def _tensor(matrix: Matrix | np.ndarray) -> Tensor:
 
 class UniformHead(nn.Module):
     """Brings the mean of the values so far. Its cache is their sum and their number."""
+
+    W_V: Tensor
+    W_O: Tensor
 
     def __init__(self, head: Head) -> None:
         super().__init__()
@@ -42,7 +49,7 @@ class UniformHead(nn.Module):
         """Forget the prefix."""
         self.sum, self.seen = None, 0
 
-    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+    def forward(self, x: Stream) -> Stream:
         """Return what the head adds to the stream at each new position."""
         sums = (x @ self.W_V).cumsum(dim=1)
         if self.sum is not None:
@@ -54,6 +61,13 @@ class UniformHead(nn.Module):
 
 class LatestHead(nn.Module):
     """Brings the value at the greatest score, ties to the latest. Its cache is all keys, values."""
+
+    W_Q: Tensor
+    b_Q: Tensor
+    W_K: Tensor
+    b_K: Tensor
+    W_V: Tensor
+    W_O: Tensor
 
     def __init__(self, head: Head, key_bound: int) -> None:
         super().__init__()
@@ -82,7 +96,7 @@ class LatestHead(nn.Module):
         assert self._values is not None
         return self._values[:, : self.seen]
 
-    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+    def forward(self, x: Stream) -> Stream:
         """Return what the head adds to the stream; `attended` then holds the positions chosen."""
         queries, keys = x @ self.W_Q + self.b_Q, x @ self.W_K + self.b_K
         first, self.seen = self.seen, self.seen + x.shape[1]
@@ -104,12 +118,19 @@ class LatestHead(nn.Module):
 class GatedFeedForward(nn.Module):
     """relu(gate) * inner, rounded to the nearest integer where `snap` is set."""
 
+    W_gate: Tensor
+    b_gate: Tensor
+    W_in: Tensor
+    b_in: Tensor
+    W_out: Tensor
+    snap: Tensor
+
     def __init__(self, mlp: FeedForward) -> None:
         super().__init__()
         for name in ("W_gate", "b_gate", "W_in", "b_in", "W_out", "snap"):
             self.register_buffer(name, _tensor(getattr(mlp, name)))
 
-    def forward(self, x: Float64[Tensor, "batch new d_model"]) -> Float64[Tensor, "batch new d_model"]:
+    def forward(self, x: Stream) -> Stream:
         """Return what the layer adds to the stream."""
         neurons = torch.relu(x @ self.W_gate + self.b_gate) * (x @ self.W_in + self.b_in)
         return torch.where(self.snap, neurons.round(), neurons) @ self.W_out
@@ -118,19 +139,27 @@ class GatedFeedForward(nn.Module):
 class Transformer(nn.Module):
     """A compiled transformer as a torch module; call it on token ids."""
 
+    W_E: Tensor
+    W_pos: Tensor
+    W_U: Tensor
+    b_U: Tensor
+
     def __init__(self, weights: Weights, device: str = "cpu") -> None:
         super().__init__()
         for name in ("W_E", "W_pos", "W_U", "b_U"):
             self.register_buffer(name, _tensor(getattr(weights, name)))
         bound = weights.bounds.key
-        self.attention = nn.ModuleList(
-            nn.ModuleList(
-                UniformHead(head) if head.kind == "uniform" else LatestHead(head, bound)
-                for head in layer.heads
+        self.blocks = [
+            (
+                [
+                    UniformHead(head) if head.kind == "uniform" else LatestHead(head, bound)
+                    for head in layer.heads
+                ],
+                GatedFeedForward(layer.feed_forward),
             )
             for layer in weights.layers
-        )
-        self.mlps = nn.ModuleList(GatedFeedForward(layer.feed_forward) for layer in weights.layers)
+        ]
+        self.parts = nn.ModuleList(part for heads, mlp in self.blocks for part in (*heads, mlp))
         self.seen = 0
         self.stream: list[Tensor] = []
         self.to(device)
@@ -138,7 +167,7 @@ class Transformer(nn.Module):
     @property
     def heads(self) -> list[UniformHead | LatestHead]:
         """All heads in order."""
-        return [head for layer in self.attention for head in layer]  # type: ignore[union-attr]
+        return [head for heads, _ in self.blocks for head in heads]
 
     def reset(self) -> None:
         """Forget the prefix: the next call begins new sequences."""
@@ -157,8 +186,8 @@ class Transformer(nn.Module):
         self.seen += tokens.shape[1]
         x = self.W_E[tokens] + new.to(self.W_pos.dtype)[:, None] * self.W_pos
         self.stream = [x]
-        for heads, mlp in zip(self.attention, self.mlps, strict=True):
-            for brought in [head(x) for head in heads]:  # type: ignore[union-attr]
+        for heads, mlp in self.blocks:
+            for brought in [head(x) for head in heads]:
                 x = x + brought
             x = x + mlp(x)
             self.stream.append(x)

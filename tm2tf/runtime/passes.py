@@ -15,7 +15,9 @@ numbers themselves; at the first that lacks it the index is given up and the run
 with a plain scan over all positions, which holds for any weights.
 """
 
-# numba compiles this file: no annotations inside, plain loops on purpose.
+# mypy: disable-error-code="no-untyped-def"
+# numba compiles this file: no annotations, plain loops. `advance` is long because what is split off
+# counts references to its arrays at each call, which can double the time of a pass.
 
 from __future__ import annotations
 
@@ -42,7 +44,6 @@ DONE, LOWEST, WANTED = 0, 1, 2
 """Places in `scalars`: the position of the last pass, the lowest address of the index, the key for
 which there was no room."""
 
-
 EMBED, POSITION, DOTS, VALUES, OUTS, GATES, INNER, MLP_OUT, UNEMBED, PROBES = (
     np.uint64(i) for i in range(10)
 )
@@ -52,9 +53,9 @@ EMBED, POSITION, DOTS, VALUES, OUTS, GATES, INNER, MLP_OUT, UNEMBED, PROBES = (
 class State(NamedTuple):
     """What a run keeps between passes, and the scratch space of a pass.
 
-    `sums`: running sums of uniform heads' values (`before`: without this pass). `cells`, `known`: the index, a row an address.
-    `floor`, `floor_value`: the best floor key of each head. `keys`, `vals`: all positions, when
-    scanning.
+    `sums`: running sums of uniform heads' values (`before`: without this pass). `cells`, `known`:
+    the index, a row an address. `floor`, `floor_value`: the best floor key of each head. `keys`,
+    `vals`: all positions, when scanning.
     """
 
     scalars: Any
@@ -124,8 +125,8 @@ def _keep(row, first, last, source, into):
 @njit(forceinline=True)
 def _neurons(
     first_gate, first_inner, first_feed, last_feed, feeds, first_always, last_always, always,
-    start, column, value, bias, gate_bias, snap, x, tracking, active, count, stamp, pre, post, fired,
-    neuron_mark,
+    start, column, value, bias, gate_bias, snap, x, tracking, active, count, stamp, pre, post,
+    fired, neuron_mark,
 ):  # fmt: skip
     """Compute a feed-forward layer's neurons into `post`; return how many were looked at.
 
@@ -166,8 +167,8 @@ def _neurons(
 
 @njit(forceinline=True)
 def _argmax(
-    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, tracking, active,
-    count, stamp, logits, token_mark, candidates,
+    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, tracking,
+    active, count, stamp, logits, token_mark, candidates,
 ):  # fmt: skip
     """Return the token with the greatest logit, ties to the lower id."""
     touched = ZERO
@@ -216,7 +217,7 @@ def _probe(place, first, start, column, value, bias, categorical, x, out):
 
 
 @njit(cache=True, nogil=True)
-def advance(plan, state, given, tokens, probes, streams, scanning):
+def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C901, PLR0912, PLR0915
     """Feed the `given` tokens, then what is emitted, until `tokens` is full or a token stops.
 
     `given` begins with the tokens not yet fed. Emitted tokens go to `tokens`, probed features at
@@ -232,8 +233,8 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
         layer_feeds, snap, logit_bias, by_bias, stops, categorical, bound, d_model,
     ) = plan  # fmt: skip
     (
-        scalars, sums, before, cells, known, floor, floor_value, keys, vals, x, active, mark, compare,
-        brought, pre, post, fired, neuron_mark, logits, token_mark, candidates,
+        scalars, sums, before, cells, known, floor, floor_value, keys, vals, x, active, mark,
+        compare, brought, pre, post, fired, neuron_mark, logits, token_mark, candidates,
     ) = state  # fmt: skip
 
     fed, emitted, status = 0, 0, RUNNING
@@ -252,7 +253,9 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
         count = _scatter(
             at[EMBED] + token, 1.0, start, column, value, x, tracking, active, mark, ZERO, position
         )
-        count = _scatter(at[POSITION], n, start, column, value, x, tracking, active, mark, count, position)
+        count = _scatter(
+            at[POSITION], n, start, column, value, x, tracking, active, mark, count, position
+        )
         if recording:
             _keep(0, 0, d_model, x, streams)
         for layer in range(ZERO, layers):
@@ -322,21 +325,21 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
                 for c in range(heads[h, THREE], heads[h, THREE] + heads[h, FOUR]):
                     if brought[c] != 0.0:
                         count = _scatter(
-                            at[OUTS] + c, brought[c], start, column, value, x, tracking, active, mark, count,
-                            position,
+                            at[OUTS] + c, brought[c], start, column, value, x, tracking, active,
+                            mark, count, position,
                         )  # fmt: skip
             looked = _neurons(
                 at[GATES] + layer * width, at[INNER], layer_feeds[layer], layer_feeds[layer + ONE],
                 feeds, layer_always[layer], layer_always[layer + ONE], always, start, column,
-                value, bias, gate_bias, snap, x, tracking, active, count, position, pre, post, fired,
-                neuron_mark,
+                value, bias, gate_bias, snap, x, tracking, active, count, position, pre, post,
+                fired, neuron_mark,
             )  # fmt: skip
             for i in range(ZERO, looked):
                 neuron = fired[i]
                 if post[neuron] != 0.0:
                     count = _scatter(
-                        at[MLP_OUT] + neuron, post[neuron], start, column, value, x, tracking, active, mark,
-                        count, position,
+                        at[MLP_OUT] + neuron, post[neuron], start, column, value, x, tracking,
+                        active, mark, count, position,
                     )  # fmt: skip
             if recording:
                 _keep(layer + ONE, 0, d_model, x, streams)
@@ -344,8 +347,8 @@ def advance(plan, state, given, tokens, probes, streams, scanning):
             scalars[DONE] = position
             winner = _argmax(
                 at[UNEMBED], layer_feeds[layers], layer_feeds[layers + ONE], feeds, start, column,
-                value, logit_bias, by_bias, x, tracking, active, count, position, logits, token_mark,
-                candidates,
+                value, logit_bias, by_bias, x, tracking, active, count, position, logits,
+                token_mark, candidates,
             )  # fmt: skip
             fed += 1
             if fed < given.shape[0]:

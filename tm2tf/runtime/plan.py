@@ -17,7 +17,6 @@ from tm2tf.runtime.runner import probed
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Head, Readout, Weights
 
-
 FEW = 32
 """Neurons of a layer up to which all are looked at in every pass: cheaper than finding which."""
 
@@ -26,12 +25,13 @@ class Plan(NamedTuple):
     """A transformer as flat arrays.
 
     All sparse rows of all tensors stand in one table: row i is `column[j], value[j]` for j in
-    `start[i]:start[i+1]`, with `bias[i]`; `at` says where each group begins (see `passes`). `gates` has a row for
-    each (layer, direction): the neurons it feeds. Neurons, heads, comparing coordinates and value
-    components are numbered through all layers. `feeds` lists the directions that feed each
-    layer's gates and, last, the unembedding; `always` the neurons looked at in every pass, whether
-    fed or not: those whose gate is open unfed, and all of a layer that has few. `heads[h]` is (is it "latest", first comparing
-    row: queries then keys, width of a query, first value component, how many).
+    `start[i]:start[i+1]`, with `bias[i]`; `at` says where each group begins (see `passes`). The
+    gates have a row for each (layer, direction): the neurons it feeds. Neurons, heads, comparing
+    coordinates and value components are numbered through all layers. `heads[h]` is (is it
+    "latest", first comparing row: queries then keys, width of a query, first value component, how
+    many). `feeds` lists the directions that feed each layer's gates and, last, the unembedding;
+    `always` the neurons looked at in every pass, fed or not: those whose gate is open unfed, and
+    all of a layer that has few.
     """
 
     start: np.ndarray

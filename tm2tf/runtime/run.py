@@ -113,6 +113,7 @@ def run(
     runner = start_runner(compiled, start, probes, runtime, device)
     began = time.perf_counter()
     tokens = compiled.weights.tokens
+    may_emit = np.array([token.role in ("step", "end") for token in tokens])
     last = tokens[compiled.prompt(start)[-1]]
     steps = passes = 0
     state, interrupted = start.state, False
@@ -129,13 +130,15 @@ def run(
                 interrupted = True
                 break
         size = _resized(size, time.perf_counter() - looked)
+        strange = np.flatnonzero(~may_emit[emitted.astype(np.int64)])
+        if len(strange):
+            name = tokens[int(emitted[strange[0]])].name
+            raise ArtifactError(
+                f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: the "
+                "weights are damaged or foreign (tm2tf verify shows where they part)"
+            )
         passes += len(emitted)
         last = tokens[int(emitted[-1])]
-        if last.role not in ("step", "end"):
-            raise ArtifactError(
-                f"after {passes:,} passes the weights emitted {last.name!r}, which is no step: they "
-                "are damaged, or were made by something else (tm2tf verify shows where they part)"
-            )
         steps += len(emitted) - (last.role == "end")
         final = tokens[int(emitted[-2])] if last.role == "end" and len(emitted) > 1 else last
         state = str(final.values.get("state", state))

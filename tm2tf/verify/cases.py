@@ -114,7 +114,10 @@ def _command(what: str, machine: Machine, tapes: Sequence[Tape], limit: int | No
     words = ["tm2tf", "verify", shlex.quote(what)]
     for tape in tapes:
         words += ["--input", shlex.quote(machine.join(tape.contents))]
-    for option, values in (("--origin", [t.origin for t in tapes]), ("--head", [t.head for t in tapes])):
+    for option, values in (
+        ("--origin", [t.origin for t in tapes]),
+        ("--head", [t.head for t in tapes]),
+    ):
         if any(values):
             words += [word for value in values for word in (option, str(value))]
     return " ".join(words) + _limited(limit)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from tm2tf.compiler import Compiled
 from tm2tf.errors import InputError, InternalError
 from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine
+from tm2tf.program.features import Value
 from tm2tf.program.interpreter import Interpreter
 from tm2tf.runtime.run import final_state, start_runner
 from tm2tf.runtime.runner import Runner
@@ -33,6 +35,8 @@ from tm2tf.verify.table_simulator import Steps, TableSimulation, fits
 
 REFERENCE_STEPS = 10_000
 """Steps for which the pure Python evaluators take part: about a third of a second."""
+
+Told: TypeAlias = tuple[Value, ...]
 
 CHUNK = 65_536
 """Steps compared at once: arrays of a few MB, whatever the length of the run."""
@@ -80,20 +84,20 @@ def lockstep(
             f"{len(machine.states)} * {len(machine.symbols)}^{machine.tapes} entries"
         )
     began = time.perf_counter()
-    interpreted = check_reference(compiled, start, REFERENCE_STEPS if max_steps is None
-                                  else min(max_steps, REFERENCE_STEPS))
+    count = REFERENCE_STEPS if max_steps is None else min(max_steps, REFERENCE_STEPS)
+    interpreted = check_reference(compiled, start, count)
     table = TableSimulation(machine, start)
     reader = Reader(compiled.weights, machine, start)
     runner = start_runner(compiled, start, reader.probes, runtime, device)
-    passes, divergence = 0, None
+    passes = 0
+    divergence: Divergence | None = None
     while divergence is None and table.outcome is None:
         first = table.steps
         left = CHUNK if max_steps is None else min(CHUNK, max_steps - first)
         if left == 0:
             break
         steps = table.advance(left)
-        ends = table.outcome is not None and machine.outcome_of(table.state_name) is None
-        emitted = runner.advance(len(steps.states) + ends)
+        emitted = runner.advance(len(steps.states) + table.stuck)
         passes += len(emitted.tokens)
         found = reader.compare(steps, emitted, table.outcome)
         if found is not None:
@@ -125,18 +129,17 @@ def check_reference(compiled: Compiled, start: Configuration, count: int) -> int
     simulation, table = Simulation(machine, start), TableSimulation(machine, start)
     interpreter = Interpreter(compiled.program)
     tokens = {token.name: token for token in compiled.program.tokens}
-    following = [compiled.weights.tokens[i].name for i in compiled.prompt(start)]
+    emitted = ""
+    for number in compiled.prompt(start):
+        emitted = interpreter.feed(compiled.weights.tokens[number].name)
     steps = table.advance(count)
     for row in range(count):
-        for token in following:
-            emitted = interpreter.feed(token)
         step = simulation.step()
         if step is None:
             break
-        following = [emitted]
         values, to = tokens[emitted].values, step.transition
         k = range(machine.tapes)
-        told = (
+        told: Told = (
             interpreter.values["state"],
             *(interpreter.values[f"tape{t}.read"] for t in k),
             *(start.tapes[t].head + int(interpreter.values[f"tape{t}.head"] or 0) for t in k),
@@ -145,14 +148,19 @@ def check_reference(compiled: Compiled, start: Configuration, count: int) -> int
             *(values.get(f"tape{t}.move") for t in k),
         )
         moves = [OFFSET[move] for move in to.moves]
-        meant = (step.state, *step.reads, *step.heads, to.state, *to.writes, *moves)
+        meant: Told = (step.state, *step.reads, *step.heads, to.state, *to.writes, *moves)
         if told != meant:
-            raise InternalError(f"{machine.name}, step {row + 1}: the simulator says {meant}, the "
-                                f"interpreter {told}")
+            raise InternalError(
+                f"{machine.name}, step {row + 1}: simulator says {meant}, interpreter {told}"
+            )
         held = _numbers(steps, row)
         if held != _expected_numbers(machine, meant):
-            raise InternalError(f"{machine.name}, step {row + 1}: the simulator says {meant}, its "
-                                f"compiled table {held}")
+            raise InternalError(
+                f"{machine.name}, step {row + 1}: simulator says {meant}, its table {held}"
+            )
+        emitted = interpreter.feed(emitted)
+    if table.stuck and tokens[emitted].outcome != table.outcome:
+        raise InternalError(f"{machine.name}: the run is {table.outcome}, interpreter: {emitted}")
     if simulation.configuration() != table.configuration():
         raise InternalError(f"{machine.name}: simulator and compiled table end differently")
     return simulation.steps
@@ -163,12 +171,12 @@ def _numbers(steps: Steps, row: int) -> tuple[int, ...]:
     return tuple(int(value) for column in columns for value in np.atleast_1d(column[row]))
 
 
-def _expected_numbers(machine: Machine, meant: tuple[str | int, ...]) -> tuple[int, ...]:
-    """Number the states and symbols of a step given as state, reads, heads, state, writes, moves."""
+def _expected_numbers(machine: Machine, meant: Told) -> tuple[int, ...]:
+    """Number the words of a step given as state, reads, heads, next state, writes, moves."""
     k = machine.tapes
-    kinds = (machine.states, *(machine.symbols,) * k, *(None,) * k) * 2
+    kinds = (machine.states, *(machine.symbols,) * k, *((),) * k) * 2
     return tuple(
-        value if names is None else names.index(value)  # type: ignore[misc, arg-type]
+        value if isinstance(value, int) else names.index(str(value))
         for names, value in zip(kinds, meant, strict=True)
     )
 
@@ -179,12 +187,14 @@ def _compare_end(
     """Compare the state and tapes that the weights hold, then the end with what was expected."""
     machine, end = table.machine, table.configuration()
     state, tapes = final_state(runner, machine, start)
-    stuck = table.outcome is not None and machine.outcome_of(end.state) is None
-    if state != end.state and not stuck:  # the token that ends a stuck run has no state
+    if state != end.state and not table.stuck:  # the token that ends a stuck run has no state
         return Divergence(table.steps, "embedding", "state", end.state, state)
     for t, (want, got) in enumerate(zip(end.tapes, tapes, strict=True)):
         if want != got:
-            shown = [_shown(machine, x.contents) + f" from {x.origin}, head {x.head}" for x in (want, got)]
+            shown = [
+                f"{_shown(machine, tape.contents)} from {tape.origin}, head {tape.head}"
+                for tape in (want, got)
+            ]
             return Divergence(table.steps, "", f"tape{t} at the end", *shown)
     if expected is None:
         return None

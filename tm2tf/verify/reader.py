@@ -109,4 +109,3 @@ class Reader:
             return _MOVES.get(number, "none")
         names = self.machine.states if kind == "state" else self.machine.symbols
         return names[number] if number >= 0 else {-1: "none", -2: "unclear"}.get(number, "unknown")
-

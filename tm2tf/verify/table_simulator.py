@@ -47,7 +47,8 @@ class Steps(NamedTuple):
 
 def fits(machine: Machine) -> bool:
     """Return whether the machine's rule table is small enough."""
-    return len(machine.states) * len(machine.symbols) ** machine.tapes <= MAX_ENTRIES
+    entries: int = len(machine.states) * len(machine.symbols) ** machine.tapes
+    return entries <= MAX_ENTRIES
 
 
 class TableSimulation:
@@ -88,10 +89,12 @@ class TableSimulation:
         """Take up to `count` steps and return them; fewer when the run is over (`outcome`)."""
         k = self.machine.tapes
         made = Steps(
-            np.zeros(count, dtype=np.int32),
-            np.zeros(count, dtype=np.int32),
-            *(np.zeros((count, k), dtype=np.int32) for _ in range(3)),
-            np.zeros((count, k), dtype=np.int64),
+            states=np.zeros(count, dtype=np.int32),
+            next_states=np.zeros(count, dtype=np.int32),
+            reads=np.zeros((count, k), dtype=np.int32),
+            writes=np.zeros((count, k), dtype=np.int32),
+            moves=np.zeros((count, k), dtype=np.int32),
+            heads=np.zeros((count, k), dtype=np.int64),
         )
         done = 0
         while done < count and self.outcome is None:
@@ -121,6 +124,11 @@ class TableSimulation:
     def state_name(self) -> str:
         """The current state."""
         return self.machine.states[self.state]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the run is over because the machine has no transition."""
+        return self.outcome is not None and self.machine.outcome_of(self.state_name) is None
 
     def _reach(self, address: int) -> None:
         """Double the tapes until they hold an address."""

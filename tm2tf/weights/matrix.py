@@ -68,9 +68,7 @@ class Matrix:
         order = np.lexsort((rows, self.columns))
         starts = np.zeros(self.shape[1] + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.columns, minlength=self.shape[1]), out=starts[1:])
-        return Matrix(
-            (self.shape[1], self.shape[0]), starts, rows[order], self.values[order]
-        )
+        return Matrix((self.shape[1], self.shape[0]), starts, rows[order], self.values[order])
 
     def row(self, number: int) -> list[tuple[int, float]]:
         """Return one row's (column, value) pairs."""

@@ -175,9 +175,7 @@ class Weights:
     @property
     def parameters(self) -> int:
         """The number of real parameters, zeros included (`snap` is not one)."""
-        return sum(
-            tensor.size for name, tensor in self.tensors() if not name.endswith(".snap")
-        )
+        return sum(tensor.size for name, tensor in self.tensors() if not name.endswith(".snap"))
 
     @property
     def nonzeros(self) -> int:

@@ -1,0 +1,300 @@
+"""What README, docs and examples show is what happens: every command runs, every output is real.
+
+In a ```console or ```sh block, `$ tm2tf ...` is run, and the lines below it are compared with what
+it prints. `...` stands for anything: within a line, or as a line of its own for any lines. Output
+that begins with `error:` goes with exit code 2, all other with 0; a command without output shown
+need only succeed. `$ cat FILE` is not run: it makes FILE of the lines below it. Commands run in a
+fresh folder that holds such files, the whole machines of the document's ```yaml blocks as
+NAME.yaml, what earlier commands of the document wrote, and links to the project's folders.
+"""
+
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import tm2tf
+from tm2tf import cli
+from tm2tf.formats import native
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
+FORMAT = ROOT / "docs" / "machine-format.md"
+SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA")
+LINKED = ("machines", "examples", "docs", "tests")
+
+FACTS = {  # what an example must print, for each example there is
+    "01-hello-machine": [
+        "step   1  emits 1R>B",
+        "halted after 107 steps with 13 ones on the tape",
+        "lockstep: 107 steps compared, first difference: None",
+    ],
+    "02-your-own-machine": [
+        "unknown state 'od'; did you mean 'odd'?\n    9 |     1: R od ",
+        "prompt  <bos> 1 0 1 1 <start>\n     result  10111, halted after 5 steps",
+        "100,000 symbols, 49,944 ones: right",
+    ],
+    "03-reading-the-weights": [
+        "tape0.head         = -1",
+        "6:1L>A     (-1, -1, 0)  score    1 = p^2 - (p - w)^2, wrote on w = -1  <- the greatest",
+        "B, 1 -> Z, 1, R  1  <- fires",
+        "Emitted: 1R>Z, ahead by 0.5",
+    ],
+    "04-two-tapes": [
+        " 17 aR,aL>compare    .  .  .  .  .  .  .  .  1  .  .  .  .  0",
+        "abba: accepted after 15 steps",
+        "'abababa... (600)' rejected, 1203 steps, difference: None",
+    ],
+}
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+# --- examples -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path, capsys):
+    assert path.stem in FACTS, "say in FACTS what this example shows"
+    runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr()
+    for fact in FACTS[path.stem]:
+        assert fact in printed.out
+    assert printed.err == ""
+
+
+def test_all_examples_are_listed_and_run_by_number():
+    assert [path.stem for path in EXAMPLES] == list(FACTS)
+    rows = json.loads(invoke(["examples", "--json"]).stdout)
+    assert [row["name"] for row in rows] == list(FACTS)
+    assert all(row["about"].endswith(".") and len(row["about"]) < 100 for row in rows)
+    assert FACTS["02-your-own-machine"][1] in invoke(["examples", "02"]).stdout
+
+
+def test_an_example_runs_as_a_script(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLES[0])], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert FACTS[EXAMPLES[0].stem][1] in ran.stdout
+
+
+# --- documents ----------------------------------------------------------------------------
+
+
+@dataclass
+class Block:
+    """A fenced block: its language, the line where its text begins, its lines."""
+
+    language: str
+    line: int
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Command:
+    """A command after `$ `, in one line, and the output shown for it."""
+
+    line: int
+    text: str
+    shown: list[str] = field(default_factory=list)
+
+
+def blocks(path):
+    found, inside = [], False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("```"):
+            inside = not inside
+            if inside:
+                found.append(Block(line[3:].strip(), number + 1))
+        elif inside:
+            found[-1].lines.append(line)
+    assert not inside, f"{path.name}: a block is not closed"
+    return found
+
+
+def commands(path):
+    found = []
+    for block in blocks(path):
+        if block.language not in ("console", "sh"):
+            continue
+        current = None
+        for number, line in enumerate(block.lines, start=block.line):
+            if current is not None and current.text.endswith("\\") and not current.shown:
+                current.text = f"{current.text[:-1].rstrip()} {line.strip()}"
+            elif line.startswith("$ "):
+                current = Command(number, line[2:].strip())
+                found.append(current)
+            elif current is not None:
+                current.shown.append(line)
+    return found
+
+
+def machine_texts(path):
+    """Return (line, text) of each YAML block that is a whole machine."""
+    return [
+        (block.line, "\n".join(block.lines) + "\n")
+        for block in blocks(path)
+        if block.language == "yaml" and native.looks_like("\n".join(block.lines))
+    ]
+
+
+def cases():
+    for path in DOCUMENTS:
+        for command in commands(path):
+            if command.text.startswith("tm2tf "):
+                slow = [pytest.mark.slow] if any(word in command.text for word in SLOW) else []
+                yield pytest.param(path, command, id=f"{path.name}:{command.line}", marks=slow)
+
+
+def writes_files(command):
+    return command.text.startswith(("tm2tf compile ", "tm2tf convert ")) or " -o " in command.text
+
+
+def invoke(words):
+    return CliRunner().invoke(cli.group, words, prog_name="tm2tf", catch_exceptions=False)
+
+
+def run(text):
+    """Run a command as a shell would; return exit code and all output."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    if not re.search(r"[|<>;&$`*~]|\s#", bare):
+        result = invoke(shlex.split(text)[1:])
+        return result.exit_code, result.output
+    script = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; {text}"
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stdout
+
+
+def stripped(lines):
+    return "\n".join(line.rstrip() for line in lines).strip("\n") + "\n"
+
+
+def agrees(shown, printed):
+    """Return whether shown output, with `...` for anything, matches what was printed."""
+    pattern = ""
+    for line in stripped(shown).splitlines():
+        if line.strip() == "...":
+            pattern += r"(?:[^\n]*\n)*?"
+        else:
+            pattern += r"[^\n]*?".join(map(re.escape, line.split("..."))) + r"\n"
+    return re.fullmatch(pattern, stripped(printed.splitlines())) is not None
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        (["a b"], "a b  \n", True),
+        (["a b"], "a  b\n", False),
+        (["a ... c"], "a 12 s c\n", True),
+        (["a ... c"], "a 1\n2 c\n", False),
+        (["a", "...", "d"], "a\nb\nc\nd\n", True),
+        (["a", "...", "d"], "a\nd\n", True),
+        (["a", "...", "d"], "a\nb\n", False),
+        (["a"], "a\nb\n", False),
+    ],
+)
+def test_dots_stand_for_anything(shown, printed, same):
+    assert agrees(shown, printed) == same
+
+
+@pytest.mark.parametrize(("path", "command"), cases())
+def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for name in LINKED:
+        (tmp_path / name).symlink_to(ROOT / name)
+    for _, text in machine_texts(path):
+        Path(f"{native.parse(text).name}.yaml").write_text(text, encoding="utf-8")
+    for earlier in commands(path):
+        if earlier.line >= command.line:
+            break
+        if earlier.text.startswith("cat "):
+            Path(earlier.text[4:]).write_text(stripped(earlier.shown), encoding="utf-8")
+        elif earlier.text.startswith("tm2tf ") and writes_files(earlier):
+            run(earlier.text)
+    code, printed = run(command.text)
+    shown = stripped(command.shown)
+    expected = 2 if shown.startswith("error: ") else 0
+    told = f"{path.name}:{command.line}: {command.text}\nshown:\n{shown}\nprinted:\n{printed}"
+    assert code == expected, told
+    assert shown == "\n" or agrees(command.shown, printed), told
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=f"line {line}") for line, text in machine_texts(FORMAT)]
+)
+def test_a_machine_in_the_format_document_is_one(text):
+    machine = native.parse(text)
+    model = tm2tf.compile(machine)
+    assert machine.description
+    assert machine.examples
+    for example in machine.examples:
+        check = model.verify(*example.tapes, expected=example.expected, max_steps=example.max_steps)
+        assert check.divergence is None
+
+
+def test_every_yaml_block_of_the_format_document_is_yaml():
+    found = [block for block in blocks(FORMAT) if block.language == "yaml"]
+    assert len(found) >= 6
+    for block in found:
+        assert yaml.compose("\n".join(block.lines), Loader=yaml.SafeLoader) is not None
+
+
+def test_the_format_document_names_every_key():
+    text = FORMAT.read_text(encoding="utf-8")
+    for key in (*native.FIELDS, *native.EXAMPLE_FIELDS, *native.RULE_FIELDS):
+        assert f"`{key}`" in text
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_points_at_exists(path):
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:tm2tf|machines|tests|examples|docs)/[\w./-]*)`", text):
+        assert (ROOT / name).exists(), name
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        other = path.parent / name if name else path
+        assert other.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", other.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), target
+
+
+def slug(heading):
+    """Return the anchor that GitHub gives a heading."""
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.replace(" ", "-")
+
+
+def test_the_readme_is_checked():
+    if not README.exists():
+        pytest.skip("there is no README.md yet")
+    assert any(command.text.startswith("tm2tf ") for command in commands(README))
+
+
+@pytest.mark.parametrize("name", ["bb2", "bb4", "palindrome-2tape", "matching-3tape", "random:0:5"])
+def test_the_sizes_that_the_architecture_states(name):
+    model = tm2tf.compile(name)
+    machine, weights = model.machine, model.weights
+    k, Q, S = machine.tapes, len(machine.states), len(machine.symbols)
+    assert weights.d_model == 2 + 2 * Q + k * (3 * S + 14)
+    assert weights.d_vocab == 3 + k * (S + 1) + len(set(machine.transitions.values()))
+    assert [len(layer.heads) for layer in weights.layers] == [2 * k, 0, k]
+    neurons = [len(layer.feed_forward.neurons) for layer in weights.layers]
+    assert neurons == [2 * k, 6 * k, len(machine.transitions)]
