@@ -211,7 +211,7 @@ def test_dots_stand_for_anything(shown, printed, same):
     assert agrees(shown, printed) == same
 
 
-@pytest.mark.parametrize(("path", "command"), cases())
+@pytest.mark.parametrize(("path", "command"), list(cases()))
 def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+import numpy as np
+
 from tm2tf.compiler import Compiled
 from tm2tf.errors import ArtifactError, InputError, NotFoundError, did_you_mean
 from tm2tf.machine.spec import Configuration, Machine, Outcome, Tape
