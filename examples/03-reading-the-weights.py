@@ -54,7 +54,7 @@ print("  of the head's address now (the query), and of the address just written 
 show(sums, squares)
 
 print("\nLAYER 2: what does the cell under the head hold? Attention finds who wrote there last.")
-head = transformer.heads[-1]
+(head,), mlp = transformer.blocks[-1]
 query = squares[0, -1] @ head.W_Q + head.b_Q
 scores = head.keys[0] @ query
 chosen = int(head.attended[0, -1])
@@ -73,7 +73,7 @@ print("  Had nobody written on p, <bos> would win, whose value is the blank.")
 read = squares[0, -1] + head.values[0, chosen] @ head.W_O
 
 print("  In the same layer, one neuron stands for each rule: relu(state + symbol read - 1).")
-rules = torch.relu(read @ transformer.mlps[-1].W_gate + transformer.mlps[-1].b_gate)
+rules = torch.relu(read @ mlp.W_gate + mlp.b_gate)
 for rule, activation in zip(weights.layers[-1].feed_forward.neurons, rules, strict=True):
     mark = "  <- fires" if activation > 0 else ""
     print(f"    {rule.removeprefix('transitions: '):16} {activation:g}{mark}")

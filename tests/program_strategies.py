@@ -26,6 +26,10 @@ ODD_NAMES = st.one_of(
 )
 
 
+def is_flag(feature):
+    return isinstance(feature, Integer) and feature.is_flag
+
+
 class Draft:
     """A program being drawn. `bound` holds, for each integer, what it cannot exceed."""
 
@@ -64,20 +68,20 @@ class Draft:
             return self.draw(st.sampled_from([f for f in found if isinstance(f, Categorical)]))
         numbers = [f for f in found if isinstance(f, Integer) and self.bound[f.name] <= within]
         if kind == "flag":
-            return self.draw(st.sampled_from([f.name for f in numbers if f.is_flag]))
+            return self.draw(st.sampled_from([f.name for f in numbers if is_flag(f)]))
         small = [f for f in numbers if self.bound[f.name] <= 3]
         return self.draw(st.sampled_from(small) | st.sampled_from(numbers)).name
 
     def tokens(self, embedded):
         word = self.names.map(lambda name: "".join(name.split())).filter(bool)
-        begin, *names = self.several(word, 4, 7)
-        words = {f.name: f.values for f in embedded if isinstance(f, Categorical)}
-        numbers = {
-            f.name: (0, 1) if f.is_flag else (-3, 3) for f in embedded if f.name not in words
+        begin, *names = self.several(word, 6, 10)
+        flags = {f.name: st.sampled_from([1, 0, 1]) for f in embedded if is_flag(f)}
+        others = {
+            f.name: st.sampled_from(f.values) if isinstance(f, Categorical) else st.integers(-3, 3)
+            for f in embedded
+            if not is_flag(f)
         }
-        optional = {name: st.sampled_from(values) for name, values in words.items()}
-        optional |= {name: st.integers(*ends) for name, ends in numbers.items()}
-        values = st.fixed_dictionaries({}, optional=optional)
+        values = st.fixed_dictionaries(flags, optional=others)
         role = st.sampled_from(["prompt", "step", "end"])
         outcome = st.none() | st.none() | self.names
         rest = [Token(n, self.draw(role), self.draw(values), self.draw(outcome)) for n in names]

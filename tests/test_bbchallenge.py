@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import machines
 from tm2tf.errors import FormatError
-from tm2tf.formats import bbchallenge, native
+from tm2tf.formats import bbchallenge, native, native_writer
 from tm2tf.machine.simulator import run
 from tm2tf.machine.spec import Transition
 
@@ -31,7 +31,7 @@ BB2 = "1RB1LB_1LA1RZ"
 )
 def test_codes_come_back(code):
     assert bbchallenge.dump(bbchallenge.parse(code)) == code
-    assert native.parse(native.dump(bbchallenge.parse(code))) == bbchallenge.parse(code)
+    assert native.parse(native_writer.dump(bbchallenge.parse(code))) == bbchallenge.parse(code)
 
 
 def test_what_a_code_says():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.strategies import ODD, machines, tapes
 from tm2tf import formats
 from tm2tf.errors import FormatError, NotFoundError
-from tm2tf.formats import native
+from tm2tf.formats import native, native_writer
 from tm2tf.machine.spec import Example, Expected, Tape, Transition
 
 GOOD = """\
@@ -52,6 +52,9 @@ ERRORS = [
     ("accept: yes", "accept: yes\naccept: yes", 4, 1, "key 'accept' is given twice"),
     ("    0|1: R", "    *: R", 6, 6, "not valid YAML"),
     ("    0|1: R", "    0: [R", 7, 6, "not valid YAML"),
+    ("    0|1: R", "    0: ! R", 6, 8, "a YAML tag (!) is not allowed here"),
+    ("    0|1: R", "    0: &x R", 6, 8, "a YAML anchor (&) is not allowed here"),
+    ("    0|1: R", "    #: R", 6, 5, "this rule is a comment to YAML"),
     ("    0|1: R", "    \x07: R", 6, 5, r"the character '\x07' is not allowed in YAML"),
     ("rules:", "examples: none\nrules:", 4, 11, "examples must be a list"),
 ]
@@ -214,13 +217,13 @@ def with_examples(draw, machine):
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(machines(words=ODD), machines()).flatmap(with_examples))
 def test_native_round_trip(machine):
-    again = native.parse(native.dump(machine))
+    again = native.parse(native_writer.dump(machine))
     assert again == machine
     assert again.examples == machine.examples
 
 
 def test_dump_is_readable():
-    assert native.dump(native.parse(GOOD)).splitlines()[8:] == [
+    assert native_writer.dump(native.parse(GOOD)).splitlines()[8:] == [
         "  A:",
         "    0: 0 R A",
         "    1: 1 R A",

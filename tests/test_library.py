@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from tm2tf import api
-from tm2tf.formats import native
+from tm2tf.formats import native, native_writer
 from tm2tf.machine import library
 from tm2tf.machine.spec import Expected
 from tm2tf.verify.cases import UNSTATED, of_machine
@@ -54,7 +54,7 @@ def test_a_file_says_all_there_is_to_say(entry):
     assert machine.description
     assert machine.source
     assert machine.examples
-    again = native.parse(native.dump(machine), "<dumped>")
+    again = native.parse(native_writer.dump(machine), "<dumped>")
     assert (again, again.examples) == (machine, machine.examples)
 
 

@@ -144,6 +144,15 @@ def runs(weights, prompt):
         yield lambda runner=runner: weights.tokens[int(runner.advance(1).tokens[0])].name
 
 
+def test_sums_are_integers_although_means_are_rounded():
+    assert 1 / 49 * 49 != 1
+    weights = lower(walker(1), "walker")
+    model = Transformer(weights)
+    model(torch.tensor([encode(weights, ["<bos>", "+1", *["look"] * 198])]))
+    head = weights.directions.index("head")
+    assert model.stream[-1][0, :, head].tolist() == [0] + [1] * 199
+
+
 @pytest.mark.parametrize("step", [1, -1])
 def test_a_head_within_the_bound_is_right_and_one_past_it_is_refused(step):
     program = walker(1, -1)

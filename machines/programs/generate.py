@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from tm2tf.formats import native
+from tm2tf.formats import native_writer
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -24,7 +24,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         spec.loader.exec_module(module)
         machine = module.build()
         comment = f"# Generated from {program.name}: change that, then run generate.py.\n"
-        yield FOLDER / f"{machine.name}.yaml", comment + native.dump(machine)
+        yield FOLDER / f"{machine.name}.yaml", comment + native_writer.dump(machine)
 
 
 if __name__ == "__main__":

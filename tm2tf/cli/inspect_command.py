@@ -190,17 +190,18 @@ def _print_sections(found: Sequence[Section]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tm2tf.inspect.forms import printable
     from tm2tf.inspect.sections import NUMBERS
 
     out = console()
     if not out.is_terminal:
         out.width = 1_000_000
     with out.capture() as captured:
-        for number, section in enumerate(found):
+        for number, section in enumerate(section for section in found if section.rows):
             if number:
                 out.print()
             if section.title:
-                out.print(Text(section.title, style="bold"))
+                out.print(Text(printable(section.title), style="bold"))
             table = Table(
                 box=None,
                 padding=(0, 2, 0, 0),
@@ -218,7 +219,7 @@ def _print_sections(found: Sequence[Section]) -> None:
                     overflow="fold",
                 )
             for row in section.rows:
-                table.add_row(*(Text(cell) for cell in row))
+                table.add_row(*(Text(printable(cell)) for cell in row))
             out.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tm2tf.errors import FormatError, NotFoundError, did_you_mean
-from tm2tf.formats import bbchallenge, native
+from tm2tf.formats import bbchallenge, native, native_writer
 from tm2tf.machine.spec import Machine
 
 
@@ -31,7 +31,7 @@ FORMATS = (
         "commented YAML, k tapes, wildcards, examples",
         native.looks_like,
         native.parse,
-        native.dump,
+        native_writer.dump,
     ),
     Format(
         "bbchallenge",

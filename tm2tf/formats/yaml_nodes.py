@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -15,6 +16,26 @@ from tm2tf.errors import FormatError, did_you_mean
 
 MAX_CHARACTERS = 16_000_000
 """Longest text accepted: 20,000 rules of 100 characters are 2 MB, so eight times that."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses what would change or hide a text: tags (`!x`), anchors (`&x`), aliases (`*x`)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node, as written."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        named = {"tag": "!", "anchor": "&"}
+        found = [
+            f"a YAML {kind} ({mark})" for kind, mark in named.items() if getattr(event, kind, None)
+        ]
+        if isinstance(event, yaml.AliasEvent):
+            found = ["a YAML alias (*)"]
+        if found:
+            problem = f"{found[0]} is not allowed here; put quotes around a symbol that begins so"
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,7 @@ class Source:
                 f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}"
             )
         try:
-            root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            root = yaml.compose(self.text, Loader=_PlainLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             alias = "alias" in f"{error.context} {error.problem}"

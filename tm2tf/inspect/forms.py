@@ -140,9 +140,17 @@ def number(value: float) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a name as it stands in a form: in quotes if it holds spaces."""
-    spaced = not name or any(map(str.isspace, name))
-    return json.dumps(name, ensure_ascii=False) if spaced else name
+    """Return a name as it stands in a form: as a JSON string if it holds spaces or controls."""
+    if name and name.isprintable() and " " not in name:
+        return name
+    return json.dumps(name, ensure_ascii=not name.isprintable())
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal can be trusted with: control characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def scaled(name: str, weight: float) -> str:

@@ -38,8 +38,8 @@ class Moved:
 class HeadSummary:
     """A head in a line: what it attends to, and what it brings from there.
 
-    A "latest" head attends to the latest of the positions that `attends` describes, and to the
-    begin token if there is none; "here" is the position that looks, "there" the one looked at.
+    A "latest" head attends to the latest of the positions that `attends` describes; a lookup, to
+    the begin token if there are none. "here" is the position that looks, "there" one looked at.
     """
 
     layer: int
@@ -158,11 +158,12 @@ def _attends(weights: Weights, names: Names, layer: int, head: Head) -> str:
     if len(query) != 3 or "begin" not in names.directions:
         return otherwise
     p2, w = _single(query[2]), _single(key[0])
-    gated = None if p2 is None or w is None else _gated(weights, w, layer)
-    if p2 is None or gated is None:
+    made = None if p2 is None or w is None else _gated(weights, w, key[2], layer)
+    if p2 is None or made is None:
         return otherwise
-    p, address, flag, gates = query[0] * 0.5, *gated
-    base = Linear({names.directions.index("begin"): 0.5}) + flag - ONE_FORM
+    p, flag = query[0] * 0.5, ONE_FORM - key[2]
+    address, gates = made
+    base = Linear({names.directions.index("begin"): 0.5}) - key[2]
     squares = [
         d
         for d in key[1].weights
@@ -172,7 +173,6 @@ def _attends(weights: Weights, names: Names, layer: int, head: Head) -> str:
     ]
     fits = (
         query[1] == ONE_FORM
-        and key[2] == ONE_FORM - flag
         and _written_by(weights, p2, layer) == [(p, p, 1.0), (p * -1.0, p * -1.0, 1.0)]
         and len(squares) == 1
     )
@@ -193,8 +193,11 @@ Written = list[tuple[Linear, Linear, float]]
 
 
 def _written_by(weights: Weights, direction: int, layer: int) -> Written:
-    """Return the neurons below a layer that write a direction."""
+    """Return the neurons below a layer that write a direction; none if something else does too."""
     found: Written = []
+    others = [weights.W_E, *(head.W_O for below in weights.layers[:layer] for head in below.heads)]
+    if weights.W_pos[direction] or any((other.columns == direction).any() for other in others):
+        return found
     for below in weights.layers[:layer]:
         mlp = below.feed_forward
         entries = mlp.W_out.columns == direction
@@ -206,20 +209,19 @@ def _written_by(weights: Weights, direction: int, layer: int) -> Written:
 
 
 def _gated(
-    weights: Weights, direction: int, layer: int
-) -> tuple[Linear, Linear, tuple[Linear, Linear]] | None:
-    """Return (w, f, gates) if a direction is made to hold w where the flag f is 1, else 0.
+    weights: Weights, direction: int, absent: Linear, layer: int
+) -> tuple[Linear, tuple[Linear, Linear]] | None:
+    """Return (w, gates) if a direction is made to hold w where `absent` is 0, and 0 where it is 1.
 
-    That is by two neurons, relu(w + C f - C) less relu(-w + C f - C).
+    That is by two neurons, relu(w - C absent) less relu(-w - C absent), with a C above any w.
     """
     made = _written_by(weights, direction, layer)
     if [(inner, weight) for _, inner, weight in made] != [(ONE_FORM, 1.0), (ONE_FORM, -1.0)]:
         return None
     gates = made[0][0], made[1][0]
-    held, shut = (gates[0] - gates[1]) * 0.5, (gates[0] + gates[1]) * 0.5
-    if shut == Linear({}):
-        return held, ONE_FORM, gates
-    if shut.constant >= 0:
+    held, shut = (gates[0] - gates[1]) * 0.5, (gates[0] + gates[1]) * -0.5
+    largest = max([abs(absent.constant), *map(abs, absent.weights.values())])
+    closed = max([abs(shut.constant), *map(abs, shut.weights.values())]) / (largest or 1.0)
+    if shut != absent * closed or (absent != Linear({}) and closed <= weights.bounds.key):
         return None
-    flag = {direction: weight / -shut.constant for direction, weight in shut.weights.items()}
-    return held, Linear(flag), gates
+    return held, gates

@@ -74,7 +74,7 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A token: the directions that it embeds, and its logit; `text` says when it is emitted."""
+    """A token: the directions that it embeds, and its logit; `text` says what that amounts to."""
 
     id: int
     name: str
@@ -167,7 +167,7 @@ def neuron(weights: Weights, layer: int, which: str | int) -> Neuron:
         return neurons(weights, Names(weights), layer)[found[0]]
     if found:
         raise NotFoundError(
-            f"{word!r} is part of the labels of {len(found)} neurons of layer {layer}: give a number\n"
+            f"{word!r} is in the labels of {len(found)} neurons of layer {layer}: give a number\n"
             f"there are: {numbered(labels, found)}"
         )
     raise missing(f"layer {layer} has no neuron {word!r}", word, labels, numbered(labels))
@@ -192,9 +192,9 @@ def token(weights: Weights, which: str | int) -> TokenView:
     if needed is not None:
         all_of = " and ".join(shown(weights.directions[d]) for d in needed)
         top = number(sum(logits[found].weights.values()) + logits[found].constant)
-        text = f"emitted where {all_of}: its logit is {top} there, and at most 0 elsewhere"
+        text = f"{top} where {all_of}, at most 0 elsewhere"
     elif logits[found].weights:
-        text = "emitted where its logit is the greatest"
+        text = "emitted where it is the greatest"
     elif logits[found].constant < max(constants):
         default = next(
             weights.tokens[i].name

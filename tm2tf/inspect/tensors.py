@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from tm2tf.errors import InputError
-from tm2tf.inspect.forms import number, shown
+from tm2tf.inspect.forms import number, printable, shown
 from tm2tf.inspect.lookup import missing
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Weights
 
-MAX_COLUMNS = 200
-"""The widest tensor that is shown as text."""
+LARGEST = (1000, 200)
+"""Rows and columns of the largest tensor that is shown as text."""
 
 LISTING = (
     "W_E, W_pos, W_U, b_U; blocks.L.attn.H. with W_Q, b_Q, W_K, b_K, W_V or W_O; "
@@ -80,12 +80,14 @@ def text(view: TensorView, width: int) -> str:
     Columns have their labels above them where those fit, else numbers that a legend explains.
 
     Raises:
-        InputError: it has more than `MAX_COLUMNS` columns.
+        InputError: it is larger than `LARGEST`.
     """
-    if len(view.columns) > MAX_COLUMNS:
+    shape = len(view.rows), len(view.columns)
+    if shape[0] > LARGEST[0] or shape[1] > LARGEST[1]:
         raise InputError(
-            f"{view.tensor} has {len(view.columns)} columns, and more than {MAX_COLUMNS} are "
-            "hard to read: take --json for all of it, or --direction, --token, --neuron for a part"
+            f"{view.tensor} has {shape[0]:,} rows and {shape[1]:,} columns, and more than "
+            f"{LARGEST[0]:,} by {LARGEST[1]} are not shown as text: take --json for all of it, "
+            "or --direction, --token or --neuron for a part"
         )
     cells = [[number(x) if x else "." for x in row] for row in view.values.tolist()]
     widest = [max([1, *map(len, column)]) for column in zip(*cells, strict=True)]
@@ -105,7 +107,7 @@ def text(view: TensorView, width: int) -> str:
         lines.append("")
     if numbered:
         lines.append("columns")
-        lines += _filled([f"{i} {label}" for i, label in enumerate(view.columns)], width)
+        lines += _filled([f"{i} {printable(label)}" for i, label in enumerate(view.columns)], width)
     return "\n".join(lines).rstrip()
 
 

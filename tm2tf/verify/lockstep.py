@@ -24,7 +24,7 @@ import numpy as np
 from tm2tf.compiler import Compiled
 from tm2tf.errors import InputError, InternalError
 from tm2tf.machine.simulator import Simulation
-from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine
+from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine, Tape
 from tm2tf.program.features import Value
 from tm2tf.program.interpreter import Interpreter
 from tm2tf.runtime.run import final_state, start_runner
@@ -209,7 +209,8 @@ def _compare_end(
         if wanted is not None and wanted != fact:
             return Divergence(table.steps, "", f"expected {name}", str(wanted), str(fact))
     for t, contents in enumerate(expected.tapes or ()):
-        if contents is not None and contents != end.tapes[t].contents:
+        wanted = None if contents is None else Tape(contents).trimmed(machine.blank).contents
+        if contents is not None and wanted != end.tapes[t].contents:
             shown = [_shown(machine, x) for x in (contents, end.tapes[t].contents)]
             return Divergence(table.steps, "", f"expected tape{t}", *shown)
     return None

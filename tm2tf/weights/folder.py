@@ -33,7 +33,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as serialized
 
 from tm2tf.errors import ArtifactError, FormatError
-from tm2tf.formats import native
+from tm2tf.formats import native, native_writer
 from tm2tf.machine.spec import Machine
 from tm2tf.weights.manifest import (
     AGAIN,
@@ -80,7 +80,7 @@ def save(folder: Path, weights: Weights, machine: Machine) -> str:
     arrays, storage = _stored(weights)
     data = serialized(arrays)
     digest = hashlib.sha256(data).hexdigest()
-    manifest = Manifest(Labels.of(weights), storage, native.dump(machine), digest)
+    manifest = Manifest(Labels.of(weights), storage, native_writer.dump(machine), digest)
     text = _sealed(to_json(manifest))
     file = f"{folder}, not written"
     if _read(text, file, check=True) != manifest:
