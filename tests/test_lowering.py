@@ -67,7 +67,7 @@ def stacked(model):
     return np.stack([x[0, -1].numpy() for x in model.stream])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_weights_compute_what_the_interpreter_does(case):
     program, sequence = case

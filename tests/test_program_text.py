@@ -44,7 +44,7 @@ def test_programs_of_machines_read_back(machine):
     assert_reads_back(trace.program(machine))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(program=programs(names=ODD_NAMES))
 def test_programs_with_odd_names_read_back(program):
     assert_reads_back(program)

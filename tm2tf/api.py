@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Model:
         """
         return _run(
             self.compiled,
-            self._start(inputs),
+            self.start(*inputs),
             max_steps=_limit(max_steps),
             runtime=runtime,
             device=device,
@@ -89,7 +89,7 @@ class Model:
         """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
         return lockstep(
             self.compiled,
-            self._start(inputs),
+            self.start(*inputs),
             expected=expected,
             max_steps=_limit(max_steps),
             runtime=runtime,
@@ -99,14 +99,19 @@ class Model:
 
     def prompt(self, *inputs: Input) -> list[str]:
         """Return the tokens that put the weights into a start configuration."""
-        start = self._start(inputs)
+        start = self.start(*inputs)
         return [self.weights.tokens[number].name for number in self.compiled.prompt(start)]
 
     def save(self, path: str | Path) -> str:
         """Write the artifact folder; return the weights' SHA-256."""
         return folder.save(Path(path), self.weights, self.machine)
 
-    def _start(self, inputs: Sequence[Input]) -> Configuration:
+    def start(self, *inputs: Input) -> Configuration:
+        """Return the start configuration for one input a tape.
+
+        Raises:
+            ConfigurationError: an input does not fit the machine, or stands too far out.
+        """
         start = self.machine.initial(inputs)
         for number, tape in enumerate(start.tapes):
             ends = (tape.head, tape.origin, tape.origin + len(tape.contents))
@@ -139,7 +144,7 @@ def load(what: str | Path) -> Machine:
         return sample(int(sampled[1]), int(sampled[2]))
     if bbchallenge.looks_like(text):
         return bbchallenge.parse(text)
-    if path.suffix or len(path.parts) != 1:
+    if path.suffix or len(path.parts) > 1:
         raise NotFoundError(
             f"no such file: {text} (a bundled machine goes by its name alone, as in `bb4`; "
             "`tm2tf machines` lists them)"

@@ -24,7 +24,7 @@ from tm2tf.cli.common import compile_options, console, json_option, print_json
 def command(
     machine: str, construction: str, target: str, output: str | None, as_json: bool
 ) -> None:
-    r"""Turn MACHINE into the weights of a transformer.
+    """Turn MACHINE into the weights of a transformer.
 
     Writes a folder: model.safetensors, and manifest.json with a name for every residual
     direction, head, neuron and token. `run`, `verify` and `inspect` take the folder as a MACHINE.
@@ -33,7 +33,7 @@ def command(
     Example:
       tm2tf compile bb4 -o build/bb4
     r
-    """
+    """  # noqa: D301
     from tm2tf import api, lowering
 
     found = api.load(machine)

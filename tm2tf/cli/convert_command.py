@@ -16,7 +16,7 @@ from tm2tf.errors import InputError
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="File to write.")
 @json_option
 def command(machine: str, to: str, output: str | None, as_json: bool) -> None:
-    r"""Write MACHINE in another format, to stdout or a file.
+    """Write MACHINE in another format, to stdout or a file.
 
     What the format cannot say is an error that names it.
 
@@ -24,7 +24,7 @@ def command(machine: str, to: str, output: str | None, as_json: bool) -> None:
     Example:
       tm2tf convert bb4 --to bbchallenge
     r
-    """
+    """  # noqa: D301
     from tm2tf import api, formats
 
     text = formats.by_name(to).dump(api.load(machine))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import runpy
 from pathlib import Path
 
@@ -16,12 +18,12 @@ from tm2tf.errors import NotFoundError, did_you_mean
 @click.option("--show", is_flag=True, help="Print the example's source instead of running it.")
 @json_option
 def command(name: str | None, show: bool, as_json: bool) -> None:
-    r"""List the worked examples, or run the one called NAME (its number is enough).
+    """List the worked examples, or run the one called NAME (its number is enough).
 
     \b
     Example:
       tm2tf examples 01
-    """
+    """  # noqa: D301
     from tm2tf.machine.library import data_folder
 
     found = {path.stem: path for path in sorted(data_folder("examples").glob("[0-9]*.py"))}
@@ -42,10 +44,16 @@ def command(name: str | None, show: bool, as_json: bool) -> None:
         raise NotFoundError(
             f"no example {name!r}; there are {', '.join(found)}" + did_you_mean(name, found)
         )
-    if show:
-        click.echo(matches[0].read_text(encoding="utf-8"), nl=False)
-    else:
-        runpy.run_path(str(matches[0]), run_name="__main__")
+    path = matches[0]
+    made = io.StringIO()
+    with contextlib.redirect_stdout(made) if as_json else contextlib.nullcontext():
+        if show:
+            click.echo(path.read_text(encoding="utf-8"), nl=False)
+        else:
+            runpy.run_path(str(path), run_name="__main__")
+    if as_json:
+        shown = {"source" if show else "output": made.getvalue()}
+        print_json({"name": path.stem, "about": _about(path), **shown})
 
 
 def _about(path: Path) -> str:

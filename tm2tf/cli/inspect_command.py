@@ -159,7 +159,7 @@ def _step(model: Model, number: int, options: dict[str, Any]) -> object:
             f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
         )
     tapes = starts(machine, options["inputs"], options["origins"], begins)
-    return step(model.compiled, machine.initial(tapes), number)
+    return step(model.compiled, model.start(*tapes), number)
 
 
 def _print(name: str, view: Any, machine: str) -> None:

@@ -13,12 +13,12 @@ from tm2tf.cli.common import console, json_option, print_json
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    r"""List the bundled machines, or show the file of the one called NAME.
+    """List the bundled machines, or show the file of the one called NAME.
 
     \b
     Example:
       tm2tf machines binary-increment
-    """
+    """  # noqa: D301
     from tm2tf import api
     from tm2tf.machine import library
 

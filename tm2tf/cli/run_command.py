@@ -37,7 +37,7 @@ def command(
     max_steps: int | None,
     as_json: bool,
 ) -> None:
-    r"""Run MACHINE as a transformer.
+    """Run MACHINE as a transformer.
 
     The machine is compiled (or its compiled folder loaded), the input becomes the prompt, and the
     weights emit one token a step until one of them ends the run. Ctrl-C stops it and shows how
@@ -46,7 +46,7 @@ def command(
     \b
     Example:
       tm2tf run binary-increment --input 1011
-    """
+    """  # noqa: D301
     model = model_of(machine, construction, target)
     tapes = starts(model.machine, inputs, origins, heads)
     known = [

@@ -66,7 +66,7 @@ def command(
     max_steps: int | None,
     as_json: bool,
 ) -> None:
-    r"""Check every step of the weights of each MACHINE against the machine.
+    """Check every step of the weights of each MACHINE against the machine.
 
     Simulator, interpreter and weights run in lockstep; state, symbols read and written, move,
     head and tape are compared at every step. Each machine runs on the examples in its file, or
@@ -75,7 +75,7 @@ def command(
     \b
     Example:
       tm2tf verify bb4 binary-increment
-    """
+    """  # noqa: D301
     if not machines and not count and corpus is None:
         raise click.UsageError("name a MACHINE, or give --random N or --corpus FILE.tsv")
     given = bool(inputs or origins or heads)

@@ -1,4 +1,4 @@
-"""Writing the native format: every rule spelt out, so that `native.parse` gives the machine back."""
+"""Writing the native format: every rule spelt out, so that `native.parse` gives it back."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class KernelRunner:
     def _advance(self, count: int, streams: np.ndarray, probe: bool) -> Emitted:
         tokens, probes = self._call(count, streams, probe)
         self.emitted += len(tokens)
-        return Emitted(tokens, probes)
+        return Emitted(tokens.view(np.int64), probes)
 
     def _call(
         self, count: int, streams: np.ndarray, probe: bool = True

@@ -120,10 +120,10 @@ def run(
     steps = passes = 0
     state, interrupted = start.state, False
     size = FIRST_CHUNK
-    while last.outcome is None and (max_steps is None or steps < max_steps) and not interrupted:
-        left = size if max_steps is None else min(size, max_steps - steps)
-        looked = time.perf_counter()
-        with _interrupts() as noted:
+    with _interrupts() as noted:
+        while last.outcome is None and (max_steps is None or steps < max_steps) and not interrupted:
+            left = size if max_steps is None else min(size, max_steps - steps)
+            looked = time.perf_counter()
             try:
                 emitted = runner.advance(left, probe=False).tokens
             except KeyboardInterrupt:
@@ -131,22 +131,22 @@ def run(
                     raise
                 interrupted = True
                 break
-        size = _resized(size, time.perf_counter() - looked)
-        strange = np.flatnonzero(~may_emit[emitted.astype(np.int64)])
-        if len(strange):
-            name = tokens[int(emitted[strange[0]])].name
-            raise ArtifactError(
-                f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: the "
-                "weights are damaged or foreign (tm2tf verify shows where they part)"
-            )
-        passes += len(emitted)
-        last = tokens[int(emitted[-1])]
-        steps += len(emitted) - (last.role == "end")
-        final = tokens[int(emitted[-2])] if last.role == "end" and len(emitted) > 1 else last
-        state = str(final.values.get("state", state))
-        if on_progress is not None:
-            on_progress(steps)
-        interrupted = bool(noted) and last.outcome is None
+            size = _resized(size, time.perf_counter() - looked)
+            strange = np.flatnonzero(~may_emit[emitted])
+            if len(strange):
+                name = tokens[int(emitted[strange[0]])].name
+                raise ArtifactError(
+                    f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: the "
+                    "weights are damaged or foreign (tm2tf verify shows where they part)"
+                )
+            passes += len(emitted)
+            last = tokens[int(emitted[-1])]
+            steps += len(emitted) - (last.role == "end")
+            final = tokens[int(emitted[-2])] if last.role == "end" and len(emitted) > 1 else last
+            state = str(final.values.get("state", state))
+            if on_progress is not None:
+                on_progress(steps)
+            interrupted = bool(noted) and last.outcome is None
     seconds = time.perf_counter() - began
     _, tapes = final_state(runner, compiled.machine, start)
     blank = compiled.machine.blank

@@ -47,7 +47,7 @@ class TorchRunner:
                 break
         shape = (len(tokens), len(self._probes) if probe else 0)
         return Emitted(
-            np.array(tokens, dtype=np.uint64), np.array(probes, dtype=np.int64).reshape(shape)
+            np.array(tokens, dtype=np.int64), np.array(probes, dtype=np.int64).reshape(shape)
         )
 
     def settle(self) -> dict[str, int]:

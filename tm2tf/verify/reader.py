@@ -64,7 +64,7 @@ class Reader:
         """
         count, got = len(steps.states), len(emitted.tokens)
         rows = min(count, got)
-        tokens = emitted.tokens[:rows].astype(np.int64)
+        tokens = emitted.tokens[:rows]
         found: list[Mismatch] = []
         for name, kind, want, told in self._columns(steps, emitted.probes[:rows], tokens, rows):
             differ = np.flatnonzero(want != told)
