@@ -137,8 +137,7 @@ def test_compile(tmp_path):
     }
     assert from_json("compile build/bb2 -o again") == {**facts, "path": "again"}
     text = tm2tf("compile bb2 -o build/bb2")
-    assert facts["weights_sha256"] in text
-    assert f"{facts['parameters']:,}" in text
+    assert all(word in text for word in (facts["weights_sha256"], f"{facts['parameters']:,}"))
 
 
 @pytest.mark.parametrize(

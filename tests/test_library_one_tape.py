@@ -95,6 +95,7 @@ TRANSDUCERS: dict[str, tuple[st.SearchStrategy[str], Callable[[str], str]]] = {
     "binary-decrement": (BITS, lambda w: f"{max(0, number(w) - 1):b}"),
     "binary-addition": (pairs(BITS, "+"), summed),
     "binary-subtraction": (pairs(BITS, "-"), subtracted),
+    "division-by-3": (BITS, lambda w: f"{number(w) // 3:0{len(w)}b}" if w else ""),
     "binary-to-unary": (SHORT_BITS, lambda w: "1" * number(w)),
     "unary-to-binary": (ones(70), lambda w: f"{len(w):b}"),
     "unary-addition": (pairs(ones(9), "+"), lambda w: "1" * w.count("1")),
@@ -114,6 +115,12 @@ def test_computes_what_python_does(name: str, data: st.DataObject) -> None:
     word = data.draw(words)
     ended, tape = started(name, word)
     assert (ended.outcome, tape) == ("halted", function(word))
+
+
+@given(BITS)
+@brisk
+def test_division_halts_in_the_remainder(word: str) -> None:
+    assert started("division-by-3", word)[0].configuration.state == f"remainder-{number(word) % 3}"
 
 
 def test_increment_starts_anywhere_on_the_number() -> None:

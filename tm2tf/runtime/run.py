@@ -136,8 +136,8 @@ def run(
             if len(strange):
                 name = tokens[int(emitted[strange[0]])].name
                 raise ArtifactError(
-                    f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: the "
-                    "weights are damaged or foreign (tm2tf verify shows where they part)"
+                    f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: "
+                    "the weights are damaged or foreign (tm2tf verify shows where they part)"
                 )
             passes += len(emitted)
             last = tokens[int(emitted[-1])]
