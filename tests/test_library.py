@@ -64,7 +64,7 @@ def test_an_example_agrees_in_lockstep(name, example):
         *example.tapes, expected=example.expected, max_steps=example.max_steps
     )
     assert check.divergence is None
-    assert check.outcome == example.expected.outcome
+    assert example.expected.outcome in (None, check.outcome)
     assert check.interpreted == min(check.steps, 10_000)
 
 
