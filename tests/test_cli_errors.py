@@ -65,7 +65,7 @@ CASES = {  # a command line: what its message must say
     "verify --random 1 --head 1": "--input goes with one MACHINE",
     "run bb2 --max-steps -1": "-1 is not in the range",
     "verify bb2 --max-steps -1": "-1 is not in the range",
-    "verify below.yaml": "max_steps must not be negative, got -3",
+    "verify below.yaml": "max_steps must be 0 or more, got -3",
     # names
     "run bb2 --construction trac": "unknown construction 'trac'; known: trace; did you mean",
     "verify --random 2 --construction x": "unknown construction 'x'",

@@ -60,6 +60,7 @@ ERRORS = [
 ]
 EXAMPLE_ERRORS = [
     # `^` stands before the place pointed at
+    ("{input: 1, max_steps: ^-1, steps: 1}", "max_steps must be 0 or more, got -1"),
     ("{input: ^12, steps: 1}", "symbol '2' on tape 0 is not in the alphabet"),
     ("{input: ^[1, 1], steps: 1}", "2 inputs given"),
     ("^{input: 1}", "an example states no result"),

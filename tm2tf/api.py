@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tm2tf import formats
 from tm2tf.compiler import Compiled, compile_machine, recompile
@@ -16,9 +17,11 @@ from tm2tf.machine.sampling import sample
 from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
 from tm2tf.runtime.run import Result
 from tm2tf.runtime.run import run as _run
-from tm2tf.verify.lockstep import Check, lockstep
 from tm2tf.weights import folder
 from tm2tf.weights.model import Weights
+
+if TYPE_CHECKING:
+    from tm2tf.verify.lockstep import Check
 
 Input = str | Tape
 Progress = Callable[[int], None]
@@ -87,6 +90,8 @@ class Model:
         on_progress: Progress | None = None,
     ) -> Check:
         """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
+        from tm2tf.verify.lockstep import lockstep  # numba: not for those who only load machines
+
         return lockstep(
             self.compiled,
             self.start(*inputs),

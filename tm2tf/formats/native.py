@@ -348,7 +348,7 @@ class _Reader:
                 start.tapes,
                 self.expected(machine, fields, item),
                 self.source.word(fields["note"], "note") if "note" in fields else "",
-                self.source.integer(fields["max_steps"], "max_steps")
+                self.source.integer(fields["max_steps"], "max_steps", least=0)
                 if "max_steps" in fields
                 else None,
             )
@@ -401,7 +401,7 @@ class _Reader:
                 )
             contents = tuple(self.wanted(machine, word) for word in items)
         numbers = {
-            key: self.source.integer(fields[key], key)
+            key: self.source.integer(fields[key], key, least=0)
             for key in ("steps", "nonblank")
             if key in fields
         }

@@ -132,10 +132,13 @@ class Source:
             return tuple(self.word(item, f"each of {what}") for item in node.value)
         return (self.word(node, what),)
 
-    def integer(self, node: yaml.Node, what: str) -> int:
-        """Return a scalar as an integer; `_` and `,` may group its digits."""
+    def integer(self, node: yaml.Node, what: str, least: int | None = None) -> int:
+        """Return a scalar as an integer, at least `least`; `_` and `,` may group its digits."""
         text = self.word(node, what).replace("_", "").replace(",", "")
         try:
-            return int(text)
+            number = int(text)
         except ValueError:
             raise self.error(f"{what} must be a whole number, got {text!r}", node) from None
+        if least is not None and number < least:
+            raise self.error(f"{what} must be {least} or more, got {number}", node)
+        return number

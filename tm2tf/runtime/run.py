@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import numpy as np
+from jaxtyping import Int64
 
 from tm2tf.compiler import Compiled
 from tm2tf.errors import ArtifactError, InputError, NotFoundError, did_you_mean
@@ -114,15 +115,11 @@ def run(
     probes = ("state", *(f"tape{t}.head" for t in range(compiled.machine.tapes)))
     runner = start_runner(compiled, start, probes, runtime, device)
     began = time.perf_counter()
-    tokens = compiled.weights.tokens
-    may_emit = np.array([token.role in ("step", "end") for token in tokens])
-    last = tokens[compiled.prompt(start)[-1]]
-    steps = passes = 0
-    state, interrupted = start.state, False
-    size = FIRST_CHUNK
+    count = _Count(compiled, start)
+    size, interrupted = FIRST_CHUNK, False
     with _interrupts() as noted:
-        while last.outcome is None and (max_steps is None or steps < max_steps) and not interrupted:
-            left = size if max_steps is None else min(size, max_steps - steps)
+        while count.outcome is None and count.steps != max_steps and not interrupted:
+            left = size if max_steps is None else min(size, max_steps - count.steps)
             looked = time.perf_counter()
             try:
                 emitted = runner.advance(left, probe=False).tokens
@@ -132,21 +129,10 @@ def run(
                 interrupted = True
                 break
             size = _resized(size, time.perf_counter() - looked)
-            strange = np.flatnonzero(~may_emit[emitted])
-            if len(strange):
-                name = tokens[int(emitted[strange[0]])].name
-                raise ArtifactError(
-                    f"pass {passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: "
-                    "the weights are damaged or foreign (tm2tf verify shows where they part)"
-                )
-            passes += len(emitted)
-            last = tokens[int(emitted[-1])]
-            steps += len(emitted) - (last.role == "end")
-            final = tokens[int(emitted[-2])] if last.role == "end" and len(emitted) > 1 else last
-            state = str(final.values.get("state", state))
+            count.take(emitted)
             if on_progress is not None:
-                on_progress(steps)
-            interrupted = bool(noted) and last.outcome is None
+                on_progress(count.steps)
+            interrupted = bool(noted) and count.outcome is None
     seconds = time.perf_counter() - began
     _, tapes = final_state(runner, compiled.machine, start)
     blank = compiled.machine.blank
@@ -157,15 +143,45 @@ def run(
         runtime=runner.name,
         device=runner.device,
         attention=runner.attention,
-        outcome=last.outcome or "step-limit",  # type: ignore[arg-type]
-        state=state,
-        steps=steps,
-        forward_passes=passes,
+        outcome=count.outcome or "step-limit",
+        state=count.state,
+        steps=count.steps,
+        forward_passes=count.passes,
         nonblank=sum(tape.nonblank(blank) for tape in tapes),
         tapes=tapes,
         seconds=seconds,
         interrupted=interrupted,
     )
+
+
+class _Count:
+    """What the tokens emitted so far come to: passes, steps, the state, and how the run is over."""
+
+    def __init__(self, compiled: Compiled, start: Configuration) -> None:
+        self._tokens = compiled.weights.tokens
+        self._may_emit = np.array([token.role in ("step", "end") for token in self._tokens])
+        self.passes = self.steps = 0
+        self.state = start.state
+        self.outcome: Outcome | None = self._outcome(compiled.prompt(start)[-1])
+
+    def _outcome(self, token: int) -> Outcome | None:
+        return self._tokens[token].outcome  # type: ignore[return-value]
+
+    def take(self, emitted: Int64[np.ndarray, " count"]) -> None:
+        """Count some more tokens, at least one."""
+        strange = np.flatnonzero(~self._may_emit[emitted])
+        if len(strange):
+            name = self._tokens[int(emitted[strange[0]])].name
+            raise ArtifactError(
+                f"pass {self.passes + int(strange[0]) + 1:,} emitted {name!r}, which is no step: "
+                "the weights are damaged or foreign (tm2tf verify shows where they part)"
+            )
+        stuck = self._tokens[int(emitted[-1])].role == "end"
+        self.passes += len(emitted)
+        self.steps += len(emitted) - stuck
+        self.outcome = self._outcome(int(emitted[-1]))
+        for token in emitted[len(emitted) - stuck - 1 : len(emitted) - stuck]:
+            self.state = str(self._tokens[int(token)].values["state"])
 
 
 def _resized(size: int, seconds: float) -> int:

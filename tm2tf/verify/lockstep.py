@@ -22,7 +22,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tm2tf.compiler import Compiled
-from tm2tf.errors import InputError, InternalError
+from tm2tf.errors import BoundError, InputError, InternalError
 from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine, Tape
 from tm2tf.program.features import Value
@@ -97,19 +97,26 @@ def lockstep(
         if left == 0:
             break
         steps = table.advance(left)
-        emitted = runner.advance(len(steps.states) + table.stuck)
+        try:
+            emitted = runner.advance(len(steps.states) + table.stuck)
+        except BoundError as error:
+            if reader.furthest(steps) > compiled.weights.bounds.key:
+                raise
+            divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
+            break
         passes += len(emitted.tokens)
         found = reader.compare(steps, emitted, table.outcome)
         if found is not None:
             divergence = locate(compiled, start, first, found, SEARCHED if explain else 0)
         elif on_progress is not None:
             on_progress(table.steps)
+    agreed = table.steps if divergence is None else max(0, divergence.step - 1)
     if divergence is None:
         divergence = _compare_end(runner, table, start, expected)
     return Check(
         machine=machine.name,
         outcome=table.outcome or "step-limit",
-        steps=table.steps if divergence is None else max(0, divergence.step - 1),
+        steps=agreed,
         forward_passes=passes,
         interpreted=interpreted,
         seconds=time.perf_counter() - began,

@@ -56,6 +56,10 @@ class Reader:
                 self._writes[number, t] = symbol.get(str(token.values.get(f"tape{t}.write")), -3)
                 self._moves[number, t] = token.values.get(f"tape{t}.move", 0)
 
+    def furthest(self, steps: Steps) -> int:
+        """Return how far a head was from where it began, at the most, in these steps."""
+        return int(np.abs(steps.heads - self._offsets).max(initial=0))
+
     def compare(self, steps: Steps, emitted: Emitted, outcome: str | None) -> Mismatch | None:
         """Return the first difference between steps and what the weights emitted for them.
 

@@ -28,6 +28,9 @@ from tm2tf.program.features import Categorical, Feature
 from tm2tf.program.program import Token
 from tm2tf.weights.matrix import Matrix
 
+NOT_FINITE = -(2**63)
+"""What an integer feature reads as when the residual stream holds infinity or no number."""
+
 HeadKind = Literal["uniform", "latest"]
 
 
@@ -93,10 +96,11 @@ class Readout:
         """Return the feature in one position's residual stream, as an integer.
 
         A categorical gives the index of its value; -1 if no direction is set, -2 unless
-        exactly one is and holds 1.
+        exactly one is and holds 1. Damaged weights may give `NOT_FINITE`.
         """
         if not isinstance(self.feature, Categorical):
-            return int(np.rint(self.constant + sum(w * x[d] for w, d in self.terms)))
+            value = self.constant + sum(w * x[d] for w, d in self.terms)
+            return int(np.rint(value)) if np.isfinite(value) else NOT_FINITE
         held = [(i, x[d]) for i, (_, d) in enumerate(self.values) if x[d] != 0]
         if not held:
             return -1
