@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
 
 class Tm2tfError(Exception):
@@ -109,6 +110,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def choose(kind: str, name: str, table: Iterable[N]) -> N:
+    """Return the entry of a table that is called `name`.
+
+    Raises:
+        NotFoundError: there is none; the message lists what there is.
+    """
+    known = {entry.name: entry for entry in table}
+    if name not in known:
+        raise NotFoundError(
+            f"unknown {kind} {name!r}; known: {', '.join(known)}" + did_you_mean(name, known)
+        )
+    return known[name]
 
 
 def _with_excerpt(

@@ -23,8 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 WIDEST = 64
 """Cells of a tape shown in a table; `--json` has them all."""
 
-PLAIN_WIDTH = 160
-"""Columns of a table that goes to a pipe or a file."""
+PLAIN_WIDTH = 1_000_000
+"""Columns of a table that goes to a pipe or a file: wide enough that no row is wrapped."""
 
 
 def json_option(command: F) -> F:
@@ -157,17 +157,25 @@ def tape_text(machine: Machine, tape: Tape) -> str:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a rich console; it writes plain text, in long lines, where stdout is no terminal."""
+    """Return a rich console that takes what it prints for text: a tape may hold [a] or :x:."""
     from rich.console import Console
 
-    plain = not stderr and not sys.stdout.isatty()
-    return Console(
-        stderr=stderr,
-        width=PLAIN_WIDTH if plain else None,
-        highlight=False,
-        markup=False,  # a tape that holds [a] or :x: is text
-        emoji=False,
-    )
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def page() -> Iterator[Console]:
+    """Yield a console; what is printed on it goes to stdout, without blanks at the ends of lines.
+
+    Where stdout is no terminal it is plain text, and a row of a table is one line.
+    """
+    out = console()
+    if not out.is_terminal:
+        out.width = PLAIN_WIDTH
+    with out.capture() as captured:
+        yield out
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 @contextmanager

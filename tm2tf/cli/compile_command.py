@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import compile_options, console, json_option, print_json
+from tm2tf.cli.common import compile_options, json_option, page, print_json
 
 
 @click.command(name="compile")
@@ -66,4 +66,5 @@ def command(
     for name, value in facts.items():
         shown = f"{value:,}" if isinstance(value, int) else str(value)
         table.add_row(name.replace("_", " "), shown)
-    console().print(table)
+    with page() as out:
+        out.print(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import console, json_option, print_json
+from tm2tf.cli.common import json_option, page, print_json
 from tm2tf.errors import NotFoundError, did_you_mean
 
 
@@ -37,7 +37,8 @@ def command(name: str | None, show: bool, as_json: bool) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for row in rows:
             table.add_row(row["name"], row["about"])
-        console().print(table)
+        with page() as out:
+            out.print(table)
         return
     matches = [path for stem, path in found.items() if stem == name or stem.startswith(f"{name}-")]
     if len(matches) != 1:

@@ -12,6 +12,7 @@ from tm2tf.cli.common import (
     console,
     json_option,
     model_of,
+    page,
     print_json,
     starts,
 )
@@ -193,10 +194,7 @@ def _print_sections(found: Sequence[Section]) -> None:
     from tm2tf.inspect.forms import printable
     from tm2tf.inspect.sections import NUMBERS
 
-    out = console()
-    if not out.is_terminal:
-        out.width = 1_000_000
-    with out.capture() as captured:
+    with page() as out:
         for number, section in enumerate(section for section in found if section.rows):
             if number:
                 out.print()
@@ -221,5 +219,3 @@ def _print_sections(found: Sequence[Section]) -> None:
             for row in section.rows:
                 table.add_row(*(Text(printable(cell)) for cell in row))
             out.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())

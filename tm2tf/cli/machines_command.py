@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tm2tf.cli.common import console, json_option, print_json
+from tm2tf.cli.common import json_option, page, print_json
 
 
 @click.command(name="machines")
@@ -58,7 +58,8 @@ def command(name: str | None, as_json: bool) -> None:
         topic = row["topic"]
         numbers = [str(row[key]) for key in ("tapes", "states", "symbols", "transitions")]
         table.add_row(shown, str(row["name"]), *numbers, str(row["description"]))
-    console().print(table)
+    with page() as out:
+        out.print(table)
 
 
 COUNTS = ("tapes", "states", "symbols", "rules")

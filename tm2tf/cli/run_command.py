@@ -6,10 +6,10 @@ import click
 
 from tm2tf.cli.common import (
     compile_options,
-    console,
     input_options,
     json_option,
     model_of,
+    page,
     print_json,
     progress,
     runtime_options,
@@ -98,4 +98,5 @@ def command(
     rows.append(("run by", f"{result.construction}/{result.target} weights, {where}"))
     for name, value in rows:
         table.add_row(name, value, style=None)
-    console().print(table)
+    with page() as out:
+        out.print(table)

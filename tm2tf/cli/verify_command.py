@@ -11,9 +11,9 @@ import click
 
 from tm2tf.cli.common import (
     compile_options,
-    console,
     input_options,
     json_option,
+    page,
     print_json,
     progress,
     runtime_options,
@@ -209,25 +209,25 @@ def _report(
 def _show(cases: list[tuple[Any, Case]], checks: list[Check], report: dict[str, Any]) -> None:
     from rich.table import Table
 
-    out = console()
-    if len(cases) <= MANY:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("machine", "start", "ends", "steps", "agreed"):
-            table.add_column(heading, justify="right" if heading == "steps" else "left")
-        for (_, case), check in zip(cases, checks, strict=True):
-            start = "; ".join(tape_text(case.machine, tape) for tape in case.tapes)
-            agreed = "yes" if check.divergence is None else "NO"
-            table.add_row(check.machine, start, check.outcome, f"{check.steps:,}", agreed)
-        out.print(table)
-    for part in report["diverged"]:
-        place = f"step {part['step']:,}" + (f", {part['layer']}" if part["layer"] else "")
-        out.print(f"\n{part['machine']}: {place}, feature {part['feature']}", soft_wrap=True)
-        out.print(f"  expected {part['expected']}\n  got      {part['got']}", soft_wrap=True)
-        out.print(f"  again:   {part['command']}", soft_wrap=True)
-    steps, took = report["steps_checked"], report["evaluators"]
-    out.print(
-        f"{report['agreed']} of {report['checked']} runs agree; {steps:,} steps checked in "
-        f"{report['seconds']:.2f} s\nweights and compiled simulator took part in every step, "
-        f"reference simulator and interpreter in {took['interpreter']:,}",
-        markup=False,
-    )
+    with page() as out:
+        if len(cases) <= MANY:
+            table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+            for heading in ("machine", "start", "ends", "steps", "agreed"):
+                table.add_column(heading, justify="right" if heading == "steps" else "left")
+            for (_, case), check in zip(cases, checks, strict=True):
+                start = "; ".join(tape_text(case.machine, tape) for tape in case.tapes)
+                agreed = "yes" if check.divergence is None else "NO"
+                table.add_row(check.machine, start, check.outcome, f"{check.steps:,}", agreed)
+            out.print(table)
+        for part in report["diverged"]:
+            place = f"step {part['step']:,}" + (f", {part['layer']}" if part["layer"] else "")
+            out.print(f"\n{part['machine']}: {place}, feature {part['feature']}", soft_wrap=True)
+            out.print(f"  expected {part['expected']}\n  got      {part['got']}", soft_wrap=True)
+            out.print(f"  again:   {part['command']}", soft_wrap=True)
+        steps, took = report["steps_checked"], report["evaluators"]
+        out.print(
+            f"{report['agreed']} of {report['checked']} runs agree; {steps:,} steps checked in "
+            f"{report['seconds']:.2f} s\nweights and compiled simulator took part in every step, "
+            f"reference simulator and interpreter in {took['interpreter']:,}",
+            markup=False,
+        )

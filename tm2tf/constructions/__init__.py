@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tm2tf.constructions import trace
-from tm2tf.errors import NotFoundError, did_you_mean
+from tm2tf.errors import choose
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.program.program import Program
 
@@ -47,10 +47,4 @@ CONSTRUCTIONS = (
 
 def by_name(name: str) -> Construction:
     """Return the construction called `name`."""
-    for known in CONSTRUCTIONS:
-        if known.name == name:
-            return known
-    names = [known.name for known in CONSTRUCTIONS]
-    raise NotFoundError(
-        f"unknown construction {name!r}; known: {', '.join(names)}" + did_you_mean(name, names)
-    )
+    return choose("construction", name, CONSTRUCTIONS)

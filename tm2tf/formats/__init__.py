@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tm2tf.errors import FormatError, NotFoundError, did_you_mean
+from tm2tf.errors import FormatError, choose
 from tm2tf.formats import bbchallenge, native, native_writer
 from tm2tf.machine.spec import Machine
 
@@ -45,13 +45,7 @@ FORMATS = (
 
 def by_name(name: str) -> Format:
     """Return the format called `name`."""
-    for known in FORMATS:
-        if known.name == name:
-            return known
-    names = [known.name for known in FORMATS]
-    raise NotFoundError(
-        f"unknown format {name!r}; known: {', '.join(names)}" + did_you_mean(name, names)
-    )
+    return choose("format", name, FORMATS)
 
 
 def detect(text: str, source: str = "<text>") -> Format:

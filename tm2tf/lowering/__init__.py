@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tm2tf.errors import NotFoundError, TargetError, did_you_mean
+from tm2tf.errors import TargetError, choose
 from tm2tf.lowering import hard
 from tm2tf.program.operations import Affine, CausalSum, Latest, Operation, Product, Relative, Table
 from tm2tf.program.program import Program
@@ -41,13 +41,7 @@ TARGETS = (
 
 def by_name(name: str) -> Target:
     """Return the target called `name`."""
-    for known in TARGETS:
-        if known.name == name:
-            return known
-    names = [known.name for known in TARGETS]
-    raise NotFoundError(
-        f"unknown target {name!r}; known: {', '.join(names)}" + did_you_mean(name, names)
-    )
+    return choose("target", name, TARGETS)
 
 
 def lower(program: Program, construction: str, target: str = "hard") -> Weights:
