@@ -1,5 +1,11 @@
-"""Shapes in signatures are checked while the tests run: jaxtyping's annotations, by beartype."""
+"""Checked shapes and shared fixtures.
 
+Shapes in signatures are checked while the tests run: jaxtyping's annotations, by beartype.
+"""
+
+import os
+
+import pytest
 from jaxtyping import install_import_hook
 
 # Not weights.model: tests make ill-formed weights there, which saving must refuse.
@@ -12,3 +18,13 @@ CHECKED = (
 )
 
 install_import_hook(CHECKED, "beartype.beartype")
+
+# Their assertions are to say as much as those of the tests.
+pytest.register_assert_rewrite("tests.artifacts", "tests.inspecting")
+
+
+@pytest.fixture(scope="module")
+def no_waiting_for_the_disk():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield

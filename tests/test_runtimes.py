@@ -3,6 +3,8 @@
 import _thread
 import random
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -281,3 +283,14 @@ def test_cuda_gives_the_same_trace(name):
     on_cuda, on_cpu = (Transformer(model.weights, device) for device in ("cuda", "cpu"))
     expected = generate(on_cpu, model.weights, batch, 150)
     assert generate(on_cuda, model.weights, batch, 150) == expected
+
+
+@pytest.mark.slow
+def test_without_a_folder_to_cache_in_the_kernel_is_compiled_anew():
+    script = (
+        "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []\n"
+        "import tm2tf; print(tm2tf.compile('bb4').run().steps)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("107\n", "")

@@ -26,6 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from tm2tf.runtime.jit import cached_njit
+
 RUNNING, STOPPED, IRREGULAR, BEYOND, FULL = 0, 1, 2, 3, 4
 """How a call of `advance` ended: out of passes; a token with an outcome; a key or query without
 the indexed form; an address beyond the bound within which the weights are exact; no room for a
@@ -102,7 +104,7 @@ def _scatter(row, scale, start, column, value, x, tracking, active, mark, count,
     return count
 
 
-@njit(cache=True)
+@cached_njit()
 def _scan(length, dot, width, first, last, compare, keys, vals, brought):
     """Bring the value at the position with the greatest score, ties to the latest."""
     best, where = -np.inf, length - 1
@@ -116,7 +118,7 @@ def _scan(length, dot, width, first, last, compare, keys, vals, brought):
         brought[c] = vals[where, c]
 
 
-@njit(cache=True)
+@cached_njit()
 def _keep(row, first, last, source, into):
     for c in range(first, last):
         into[row, c] = source[c]
@@ -216,7 +218,7 @@ def _probe(place, first, start, column, value, bias, categorical, x, out):
             out[place, i] = np.int64(np.rint(_dot(row, start, column, value, bias, x)))
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C901, PLR0912, PLR0915
     """Feed the `given` tokens, then what is emitted, until `tokens` is full or a token stops.
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Int64
-from numba import njit
 
 from tm2tf.machine.simulator import gather_tape
 from tm2tf.machine.spec import (
@@ -21,6 +20,7 @@ from tm2tf.machine.spec import (
     Outcome,
     Tape,
 )
+from tm2tf.runtime.jit import cached_njit
 
 MAX_ENTRIES = 20_000_000
 """Largest rule table: states * symbols^tapes entries of 4 * (1 + 2 tapes) bytes, under 1 GB."""
@@ -153,7 +153,7 @@ class TableSimulation:
         return Configuration(self.state_name, tuple(tapes))
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
     following, written, moved, halting, radix, cells, lowest, heads, state, done,
     states, next_states, reads, writes, moves, places,
