@@ -74,7 +74,7 @@ def bad_weights():
     yield replace(weights, directions=weights.directions[:-1])
     yield replace(weights, tokens=weights.tokens[:-1] + weights.tokens[:1])
     yield replace(weights, W_pos=weights.W_pos.astype(np.float32))
-    yield replace(weights, layers=(replace(layer, heads=layer.heads[:1] * 2), *weights.layers[:0]))
+    yield replace(weights, layers=(replace(layer, heads=layer.heads[:1] * 2), *weights.layers[1:]))
     first = weights.readouts[1]
     yield replace(weights, readouts=(replace(first, values=first.values[:-1]),))
 
