@@ -313,16 +313,16 @@ def from_json(value: object, file: str) -> Manifest:
         bounds=Bounds(position.integer(1), key.integer(0)),
         layers=tuple(_layer(node) for node in layers.items()),
     )
+    expected = labels.sizes()
+    for name, node in zip(expected, sizes.fields(*expected), strict=True):
+        if type(node.value) is not int or node.value != expected[name]:
+            node.refuse(f"{expected[name]}, as the labels say")
     for node, named in (
         (layers, [head.name for layer in labels.layers for head in layer.heads]),
         (readouts, [readout.feature.name for readout in labels.readouts]),
     ):
         if len(set(named)) != len(named):
             node.refuse("no name given twice")
-    expected = labels.sizes()
-    for name, node in zip(expected, sizes.fields(*expected), strict=True):
-        if type(node.value) is not int or node.value != expected[name]:
-            node.refuse(f"{expected[name]}, as the labels say")
     return Manifest(labels, _storage(tensors, labels.shapes()), machine.text(), weights.sha256())
 
 
