@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 import tm2tf
 from tm2tf import cli
-from tm2tf.formats import native
+from tm2tf.formats import native, native_examples
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -261,7 +261,7 @@ def test_every_yaml_block_of_the_format_document_is_yaml():
 
 def test_the_format_document_names_every_key():
     text = FORMAT.read_text(encoding="utf-8")
-    for key in (*native.FIELDS, *native.EXAMPLE_FIELDS, *native.RULE_FIELDS):
+    for key in (*native.FIELDS, *native_examples.EXAMPLE_FIELDS, *native.RULE_FIELDS):
         assert f"`{key}`" in text
 
 

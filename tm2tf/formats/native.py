@@ -26,21 +26,19 @@ a word, a list of symbols, or the wildcard where it does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
 import yaml
 
-from tm2tf.errors import ConfigurationError, FormatError, MachineError
-from tm2tf.formats.yaml_nodes import Source
+from tm2tf.errors import FormatError, MachineError
+from tm2tf.formats.native_examples import ExampleReader
+from tm2tf.formats.yaml_nodes import Source, count
 from tm2tf.machine.spec import (
     OFFSET,
-    Example,
-    Expected,
     Machine,
     Reads,
-    Tape,
     Transition,
     Undefined,
 )
@@ -60,17 +58,6 @@ FIELDS = (
     "undefined",
     "rules",
     "examples",
-)
-EXAMPLE_FIELDS = (
-    "input",
-    "note",
-    "outcome",
-    "state",
-    "steps",
-    "nonblank",
-    "tape",
-    "tapes",
-    "max_steps",
 )
 RULE_FIELDS = ("write", "move", "next")
 MAX_RULES = 2_000_000
@@ -181,8 +168,10 @@ class _Reader:
             raise self.source.error(
                 error.message, self.place(error.path), hint=f"the rule: {error.rule}"
             ) from None
-        object.__setattr__(machine, "examples", tuple(self.examples(machine)))
-        return machine
+        if "examples" not in self.fields:
+            return machine
+        reader = ExampleReader(self.source, machine, self.wildcard)
+        return replace(machine, examples=tuple(reader.read(self.fields["examples"])))
 
     def place(self, path: tuple[str, ...]) -> yaml.Node:
         while path and path not in self.marks:
@@ -225,7 +214,7 @@ class _Reader:
             )
         if len(parts) != self.tapes:
             raise self.source.error(
-                f"expected {_count(self.tapes, 'symbol')} to read, got {len(parts)}",
+                f"expected {count(self.tapes, 'symbol')} to read, got {len(parts)}",
                 key,
                 hint='a symbol that is a space is written in a list: `? [" "]`',
             )
@@ -248,10 +237,10 @@ class _Reader:
             writes, moves, target = tuple(words[:k]), tuple(words[k : 2 * k]), words[2 * k]
         else:
             raise self.source.error(
-                f"expected {_count(k, 'written symbol')}, {_count(k, 'move')} and the next state, "
-                f"got {_count(len(words), 'word')}",
+                f"expected {count(k, 'written symbol')}, {count(k, 'move')} and the next state, "
+                f"got {count(len(words), 'word')}",
                 node,
-                hint=f"or {_count(k, 'move')} and the next state, or {_count(k, 'move')} alone",
+                hint=f"or {count(k, 'move')} and the next state, or {count(k, 'move')} alone",
             )
         self.check_moves(moves, node)
         return writes, moves, target
@@ -331,92 +320,6 @@ class _Reader:
                     hint="the first rule that matches is taken; put the narrower rule first",
                 )
 
-    def examples(self, machine: Machine) -> Iterator[Example]:
-        node = self.fields.get("examples")
-        if node is None:
-            return
-        if not isinstance(node, yaml.SequenceNode):
-            raise self.source.error("examples must be a list (`- input: ...`)", node)
-        for item in node.value:
-            fields = self.source.fields(item, "an example", EXAMPLE_FIELDS)
-            tapes = self.starts(machine, fields.get("input"))
-            try:
-                start = machine.initial(tapes)
-            except ConfigurationError as error:
-                raise self.source.error(str(error), fields.get("input", item)) from None
-            yield Example(
-                start.tapes,
-                self.expected(machine, fields, item),
-                self.source.word(fields["note"], "note") if "note" in fields else "",
-                self.source.integer(fields["max_steps"], "max_steps", least=0)
-                if "max_steps" in fields
-                else None,
-            )
-
-    def starts(self, machine: Machine, node: yaml.Node | None) -> list[Tape]:
-        if node is None:
-            return []
-        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        return [self.tape(machine, item) for item in items]
-
-    def tape(self, machine: Machine, node: yaml.Node) -> Tape:
-        if not isinstance(node, yaml.MappingNode):
-            return Tape(machine.split(self.source.word(node, "an input")))
-        fields = self.source.fields(node, "an input", ("contents", "origin", "head"))
-        contents = self.contents(machine, fields["contents"]) if "contents" in fields else ()
-        numbers = {
-            key: self.source.integer(fields[key], key)
-            for key in ("origin", "head")
-            if key in fields
-        }
-        return Tape(contents, **numbers)
-
-    def contents(self, machine: Machine, node: yaml.Node) -> tuple[str, ...]:
-        if isinstance(node, yaml.SequenceNode):
-            return self.source.words(node, "contents")
-        return machine.split(self.source.word(node, "contents"))
-
-    def wanted(self, machine: Machine, node: yaml.Node) -> tuple[str, ...] | None:
-        anything = isinstance(node, yaml.ScalarNode) and node.value == self.wildcard
-        return None if anything else self.contents(machine, node)
-
-    def expected(self, machine: Machine, fields: dict[str, yaml.Node], item: yaml.Node) -> Expected:
-        outcome = self.source.word(fields["outcome"], "outcome") if "outcome" in fields else None
-        if outcome not in (None, "halted", "accepted", "rejected", "step-limit"):
-            raise self.source.error(
-                f"unknown outcome {outcome!r}: expected halted, accepted, rejected or step-limit",
-                fields["outcome"],
-            )
-        state = self.source.word(fields["state"], "state") if "state" in fields else None
-        if state is not None and state not in machine.states:
-            raise self.source.error(f"unknown state {state!r}", fields["state"])
-        contents = None
-        if "tape" in fields or "tapes" in fields:
-            key = "tapes" if "tapes" in fields else "tape"
-            node = fields[key]
-            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-            if len(items) > machine.tapes:
-                raise self.source.error(
-                    f"expected at most {_count(machine.tapes, 'tape')}, got {len(items)}", node
-                )
-            contents = tuple(self.wanted(machine, word) for word in items)
-        numbers = {
-            key: self.source.integer(fields[key], key, least=0)
-            for key in ("steps", "nonblank")
-            if key in fields
-        }
-        if outcome is None and state is None and contents is None and not numbers:
-            raise self.source.error(
-                "an example states no result",
-                item,
-                hint="give at least one of outcome, state, steps, nonblank, tape",
-            )
-        return Expected(outcome, state, tapes=contents, **numbers)  # type: ignore[arg-type]
-
 
 def _no_rules(body: yaml.Node) -> yaml.Node:
     return yaml.MappingNode("tag:yaml.org,2002:map", [], body.start_mark, body.end_mark)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

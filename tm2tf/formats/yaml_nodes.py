@@ -142,3 +142,8 @@ class Source:
         if least is not None and number < least:
             raise self.error(f"{what} must be {least} or more, got {number}", node)
         return number
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, as in `1 tape` and `2 tapes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
