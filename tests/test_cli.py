@@ -13,7 +13,7 @@ from tm2tf.machine import library
 from tm2tf.verify.cases import of_machine
 from tm2tf.weights import folder
 
-EVALUATORS = ("weights", "simulator", "reference_simulator", "interpreter")
+EVALUATORS = ("weights", "compiled_simulator", "reference_simulator", "interpreter")
 WRONG_STEPS = """
 start: a
 halt: z

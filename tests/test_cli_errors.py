@@ -39,7 +39,7 @@ CASES = {  # a command line: what its message must say
     "run binary.yaml": "binary.yaml: not a text in UTF-8",
     "run nul.yaml": "nul.yaml:1:1: this is no machine in a format that tm2tf knows",
     "run empty.yaml": "empty.yaml:1:1: this is no machine",
-    "verify --corpus bytes.tsv": "cannot read the corpus bytes.tsv",
+    "verify --corpus bytes.tsv": "the corpus bytes.tsv is not a text in UTF-8",
     # folders
     "run folder": "folder: expected manifest.json and model.safetensors, found []",
     "compile folder": "folder: expected manifest.json and model.safetensors, found []",

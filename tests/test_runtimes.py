@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.strategies import configurations, machines
 from tm2tf import api, formats
 from tm2tf.compiler import Compiled, compile_machine
+from tm2tf.errors import BoundError
 from tm2tf.machine.sampling import sample
 from tm2tf.machine.spec import Configuration, Machine, Tape
 from tm2tf.runtime.kernel import FIRST_CELLS, KernelRunner
@@ -23,6 +24,7 @@ from tm2tf.runtime.model import Transformer, generate
 from tm2tf.runtime.run import CHUNK, FIRST_CHUNK, LOOK, _resized, final_state, start_runner
 from tm2tf.verify.table_simulator import TableSimulation
 from tm2tf.weights.matrix import Matrix
+from tm2tf.weights.model import Bounds
 
 ONE_WAY = "start: a\nrules: {a: {_: 1 %s a}}"
 TWO_TAPES = "tapes: 2\nstart: a\nrules: {a: {_ _: 1 1 L R a}}"
@@ -294,3 +296,25 @@ def test_without_a_folder_to_cache_in_the_kernel_is_compiled_anew():
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("107\n", "")
+
+
+@pytest.mark.parametrize("runtime", ["kernel", "torch"])
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_last_position_is_used_and_the_one_after_it_refused(runtime, fits):
+    model = api.compile("bb4")
+    # bb4's prompt has 2 tokens; its 107th is emitted at position 108, and read back at 109
+    weights = replace(model.weights, bounds=Bounds(position=109 - (not fits), key=2**26))
+    bounded = api.Model(replace(model.compiled, weights=weights))
+    if fits:
+        assert bounded.run(runtime=runtime).steps == 107
+        assert bounded.verify(runtime=runtime).divergence is None
+    else:
+        for run in (bounded.run, bounded.verify):
+            with pytest.raises(BoundError, match="context is longer than 108"):
+                run(runtime=runtime)
+
+
+def test_a_long_prompt_is_fed_to_torch_in_blocks():
+    word = "01" * 3000
+    check = api.compile("matching").verify(f"{word}#{word}", runtime="torch", max_steps=3)
+    assert (check.steps, check.divergence) == (3, None)

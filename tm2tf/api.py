@@ -117,6 +117,9 @@ class Model:
         Raises:
             ConfigurationError: an input does not fit the machine, or stands too far out.
         """
+        for given in inputs:
+            if not isinstance(given, str | Tape):
+                raise ConfigurationError(f"an input is a word (str) or a Tape, got {given!r}")
         start = self.machine.initial(inputs)
         for number, tape in enumerate(start.tapes):
             ends = (tape.head, tape.origin, tape.origin + len(tape.contents))
@@ -137,6 +140,8 @@ def load(what: str | Path) -> Machine:
         NotFoundError: nothing of that name.
         FormatError: the text is no machine; with line, column and excerpt.
     """
+    if not isinstance(what, str | Path):
+        raise NotFoundError(f"a machine is named by a text or a path, got {what!r}")
     text = str(what)
     if "\n" in text:
         return formats.parse(text)
@@ -203,6 +208,8 @@ def _answer(asked: Callable[[], bool]) -> bool:
 
 
 def _limit(max_steps: int | None) -> int | None:
+    if max_steps is not None and not isinstance(max_steps, int):
+        raise InputError(f"max_steps must be a whole number or None, got {max_steps!r}")
     if max_steps is not None and max_steps < 0:
         raise InputError(f"max_steps must not be negative, got {max_steps}")
     return max_steps

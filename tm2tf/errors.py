@@ -95,7 +95,14 @@ class TargetError(InputError):
 
 
 class BoundError(InputError):
-    """A run would leave the range in which the weights are exact."""
+    """A run would leave the range in which the weights are exact.
+
+    `bound` names it: "position" (the context is too long) or "key" (an address is too far out).
+    """
+
+    def __init__(self, message: str, *, bound: str) -> None:
+        self.bound = bound
+        super().__init__(message)
 
 
 class ArtifactError(InputError):

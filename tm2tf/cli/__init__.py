@@ -1,13 +1,15 @@
 """The command line: one file a command, each imported only when it is called.
 
 A thin skin over `tm2tf.api`. Results go to stdout (with `--json` one JSON value and nothing
-else), progress and messages to stderr. Exit codes: 0 good, 1 a check failed, 2 usage or bad input.
+else), progress and messages to stderr. Exit codes: 0 good, 1 a check failed, 2 usage or bad input,
+130 interrupted (Ctrl-C).
 """
 
 from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from typing import Any
 
@@ -25,6 +27,10 @@ COMMANDS = {
     "convert": "Write a machine in another format.",
     "examples": "List or run the worked examples.",
 }
+
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 
 class Commands(click.Group):
@@ -59,6 +65,9 @@ class Commands(click.Group):
         """Run a command; our own errors become one message and an exit code."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
         except Tm2tfError as error:
             click.echo(f"error: {error}", err=True)
             if isinstance(error, InternalError):
@@ -80,7 +89,39 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks must not end the program
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell (>&-)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # what its encoding lacks must not end it
             stream.reconfigure(errors="backslashreplace")
-    group(prog_name="tm2tf")
+    # A code such as ---1RB_1LA1RB is no option: a blank before it says so, and is dropped later.
+    arguments = [" " + word if word.startswith("---") else word for word in sys.argv[1:]]
+    try:
+        group(arguments, prog_name="tm2tf")
+    except OSError as error:
+        _cannot_write(error)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write out what stdout still holds."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has what it wanted
+        _drop_stdout()
+    except OSError as error:
+        _cannot_write(error)
+
+
+def _cannot_write(error: OSError) -> None:
+    """Say that stdout takes nothing more, and exit with 2."""
+    click.echo(f"error: cannot write the output: {error.strerror}", err=True)
+    _drop_stdout()
+    sys.exit(2)
+
+
+def _drop_stdout() -> None:
+    """Forget what stdout still holds, which Python would try to write once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -52,6 +52,7 @@ def input_options(command: F) -> F:
             help="Address of the first cell of --input, once a tape (default 0).",
         ),
         click.option(
+            "--head-at",
             "--head",
             "heads",
             multiple=True,
@@ -126,13 +127,23 @@ def model_of(what: str, construction: str = "trace", target: str = "hard") -> Mo
     from tm2tf import api
 
     if api.is_folder(what):
-        return api.open_model(what)
+        model = api.open_model(what)
+        for option, asked, default, has in (
+            ("construction", construction, "trace", model.weights.construction),
+            ("target", target, "hard", model.weights.target),
+        ):
+            if asked not in (default, has):
+                raise InputError(
+                    f"{what} was compiled with --{option} {has}, not {asked!r}: "
+                    "compile its machine again for that"
+                )
+        return model
     return api.compile(api.load(what), construction, target)
 
 
 def print_json(value: object) -> None:
     """Print one JSON value on stdout, in ASCII where stdout may lack other characters."""
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    plain = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
     click.echo(json.dumps(value, indent=2, ensure_ascii=plain))
 
 

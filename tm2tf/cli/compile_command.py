@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import compile_options, json_option, page, print_json
+from tm2tf.cli.common import compile_options, json_option, model_of, page, print_json
 
 
 @click.command(name="compile")
@@ -32,20 +32,19 @@ def command(
     \b
     Example:
       tm2tf compile bb4 -o build/bb4
-    r
     """  # noqa: D301
-    from tm2tf import api, lowering
+    from tm2tf import lowering
 
-    found = api.load(machine)
-    model = api.compile(found, construction, target)
+    model = model_of(machine, construction, target)
+    found = model.machine
     path = Path(output or re.sub(r"[^\w.-]+", "-", found.name) + ".tm2tf")
     digest = model.save(path)
     weights = model.weights
     facts: dict[str, object] = {
         "machine": found.name,
-        "construction": construction,
-        "target": target,
-        "dtype": lowering.by_name(target).dtype,
+        "construction": model.weights.construction,
+        "target": model.weights.target,
+        "dtype": lowering.by_name(model.weights.target).dtype,
         "layers": len(weights.layers),
         "heads": weights.heads,
         "d_model": weights.d_model,

@@ -23,7 +23,6 @@ def command(machine: str, to: str, output: str | None, as_json: bool) -> None:
     \b
     Example:
       tm2tf convert bb4 --to bbchallenge
-    r
     """  # noqa: D301
     from tm2tf import api, formats
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
+from tm2tf.cli import INTERRUPTED
 from tm2tf.cli.common import (
     compile_options,
     input_options,
@@ -17,6 +21,10 @@ from tm2tf.cli.common import (
     tape_json,
     tape_text,
 )
+
+if TYPE_CHECKING:
+    from tm2tf.machine.spec import Machine
+    from tm2tf.runtime.run import Result
 
 
 @click.command(name="run")
@@ -60,43 +68,49 @@ def command(
             *tapes, max_steps=max_steps, runtime=runtime, device=device, on_progress=update
         )
     if as_json:
-        print_json(
-            {
-                "machine": result.machine,
-                "construction": result.construction,
-                "target": result.target,
-                "runtime": result.runtime,
-                "device": result.device,
-                "attention": result.attention,
-                "outcome": result.outcome,
-                "state": result.state,
-                "steps": result.steps,
-                "forward_passes": result.forward_passes,
-                "nonblank": result.nonblank,
-                "tapes": [tape_json(model.machine, tape) for tape in result.tapes],
-                "interrupted": result.interrupted,
-                "seconds": round(result.seconds, 6),
-            }
-        )
-        return
+        print_json(_json(result, model.machine))
+    else:
+        _show(result, model.machine)
+    if result.interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def _json(result: Result, machine: Machine) -> dict[str, object]:
+    return {
+        "machine": result.machine,
+        "construction": result.construction,
+        "target": result.target,
+        "runtime": result.runtime,
+        "device": result.device,
+        "attention": result.attention,
+        "outcome": result.outcome,
+        "state": result.state,
+        "steps": result.steps,
+        "forward_passes": result.forward_passes,
+        "nonblank": result.nonblank,
+        "tapes": [tape_json(machine, tape) for tape in result.tapes],
+        "interrupted": result.interrupted,
+        "seconds": round(result.seconds, 6),
+    }
+
+
+def _show(result: Result, machine: Machine) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rate = result.forward_passes / result.seconds if result.seconds else 0.0
+    passes = f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)"
     ended = "interrupted" if result.interrupted else result.outcome
+    where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
     rows = [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),
-        (
-            "forward passes",
-            f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)",
-        ),
+        ("forward passes", passes),
         ("nonblank", f"{result.nonblank:,}"),
+        *((f"tape {t}", tape_text(machine, tape)) for t, tape in enumerate(result.tapes)),
+        ("run by", f"{result.construction}/{result.target} weights, {where}"),
     ]
-    rows += [(f"tape {t}", tape_text(model.machine, tape)) for t, tape in enumerate(result.tapes)]
-    where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
-    rows.append(("run by", f"{result.construction}/{result.target} weights, {where}"))
-    for name, value in rows:
-        table.add_row(name, value, style=None)
+    for row in rows:
+        table.add_row(*row)
     with page() as out:
         out.print(table)

@@ -68,9 +68,11 @@ def command(
 ) -> None:
     """Check every step of the weights of each MACHINE against the machine.
 
-    Simulator, interpreter and weights run in lockstep; state, symbols read and written, move,
-    head and tape are compared at every step. Each machine runs on the examples in its file, or
-    on --input. A difference is shown with its step, layer and feature, and exits with 1.
+    State, symbols read and written, move, head and tape are compared at every step with the
+    machine's rules as a compiled table; for the first 10,000 steps the reference simulator and
+    the interpreter of the transformer's program take part too. Each machine runs on the examples
+    in its file, or on --input. A difference is shown with its step, layer and feature, and exits
+    with 1. --construction all takes each construction in turn.
 
     \b
     Example:
@@ -198,7 +200,7 @@ def _report(
         "forward_passes": sum(check.forward_passes for check in checks),
         "evaluators": {
             "weights": sum(check.steps for check in checks),
-            "simulator": sum(check.steps for check in checks),
+            "compiled_simulator": sum(check.steps for check in checks),
             "reference_simulator": sum(check.interpreted for check in checks),
             "interpreter": sum(check.interpreted for check in checks),
         },

@@ -94,7 +94,10 @@ class KernelRunner:
         self, count: int, streams: np.ndarray, probe: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """Feed what is pending and emit up to `count` tokens; return them and their probes."""
-        if len(self._pending) + int(self.state.scalars[0]) + count > self.weights.bounds.position:
+        fed = int(self.state.scalars[passes.DONE]) + len(self._pending)
+        room = self.weights.bounds.position - fed + 1  # the last token emitted is not fed
+        wanted, count = count, min(count, room)
+        if wanted > 0 and count <= 0:
             raise beyond(self.weights, "position", self.emitted)
         tokens = np.zeros(count, dtype=np.uint64)
         probes = np.zeros((count, len(self.probes) if probe else 0), dtype=np.int64)
@@ -121,6 +124,8 @@ class KernelRunner:
             elif status == passes.BEYOND:
                 raise beyond(self.weights, "key", self.emitted + done)
             else:
+                if status != passes.STOPPED and done < wanted:
+                    raise beyond(self.weights, "position", self.emitted + done)
                 return tokens[:done], probes[:done]
 
     def _make_room(self) -> None:

@@ -227,6 +227,8 @@ def generate(
     following = [prompt[0] for prompt in prompts]
     position = 0
     while not all(over):
+        if position >= weights.bounds.position:
+            raise beyond(weights, "position", position)
         logits = model(torch.tensor(following, device=device)[:, None])
         best = logits[:, -1].argmax(dim=-1).tolist()
         position += 1

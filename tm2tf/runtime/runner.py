@@ -73,7 +73,8 @@ def beyond(weights: Weights, what: str, steps: int) -> BoundError:
     noun = {"position": "the context is longer than", "key": "a head went further than"}[what]
     return BoundError(
         f"after {steps:,} tokens {noun} {limit:,}, up to which target {weights.target!r} is "
-        "exact in float64; stop earlier with --max-steps"
+        "exact in float64; stop earlier with --max-steps",
+        bound=what,
     )
 
 

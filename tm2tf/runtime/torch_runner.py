@@ -13,6 +13,9 @@ from tm2tf.runtime.model import LatestHead, Transformer
 from tm2tf.runtime.runner import Emitted, Memory, beyond, decode_memory, probed
 from tm2tf.weights.model import Weights
 
+BLOCK = 256
+"""Tokens of a prompt fed at once: a block has 256 scores for each position before it, not n^2."""
+
 
 class TorchRunner:
     """A run of one sequence through the plain torch model. See `runner.Runner`."""
@@ -73,10 +76,16 @@ class TorchRunner:
 
     def _feed(self) -> int:
         """Process the pending tokens; return the one the model emits next, now pending."""
-        logits = self.model(torch.tensor([self._pending], device=self.device))
+        if self.model.seen + len(self._pending) > self.weights.bounds.position:
+            raise beyond(self.weights, "position", self._emitted)
+        winner = -1
+        for first in range(0, len(self._pending), BLOCK):
+            block = self._pending[first : first + BLOCK]
+            logits = self.model(torch.tensor([block], device=self.device))
+            winner = int(logits[0, -1].argmax())
         if any(getattr(head, "beyond", False) for head in self.model.heads):
             raise beyond(self.weights, "key", self._emitted)
-        self._pending = [int(logits[0, -1].argmax())]
+        self._pending = [winner]
         self._emitted += 1
         return self._pending[0]
 

@@ -76,8 +76,13 @@ def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the corpus {path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"the corpus {path} is not a text in UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read the corpus {path}: {error.strerror}; expected a file with a code, its "
+            "steps and its nonblank cells a line, separated by tabs"
+        ) from None
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -116,7 +121,7 @@ def _command(what: str, machine: Machine, tapes: Sequence[Tape], limit: int | No
         words += ["--input", shlex.quote(machine.join(tape.contents))]
     for option, values in (
         ("--origin", [t.origin for t in tapes]),
-        ("--head", [t.head for t in tapes]),
+        ("--head-at", [t.head for t in tapes]),
     ):
         if any(values):
             words += [word for value in values for word in (option, str(value))]

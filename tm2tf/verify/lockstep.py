@@ -7,9 +7,9 @@ the weights hold is compared cell by cell; a cell that was ever written was read
 (machines write where they read), so its earlier contents were compared then; and a cell never
 written held at the start what it holds at the end.
 
-Who takes part: the weights at every step; the machine's rules as a compiled table at every step,
-itself checked against the reference simulator for the first `REFERENCE_STEPS`; the interpreter,
-which runs the program in exact integers, for as many.
+Who takes part: at every step the weights, and the machine's rules as a compiled table; for the
+first `REFERENCE_STEPS` also the reference simulator, which the table is checked against, and the
+interpreter, which runs the program in exact integers.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def lockstep(
         try:
             emitted = runner.advance(len(steps.states) + table.stuck)
         except BoundError as error:
-            if reader.furthest(steps) > compiled.weights.bounds.key:
+            if error.bound != "key" or reader.furthest(steps) > compiled.weights.bounds.key:
                 raise
             divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
             break

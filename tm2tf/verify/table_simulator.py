@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from tm2tf.machine.simulator import gather_tape
 from tm2tf.machine.spec import (
     OFFSET,
     UNDEFINED_OUTCOME,
@@ -142,15 +141,13 @@ class TableSimulation:
 
     def configuration(self) -> Configuration:
         """Return the current configuration, tapes trimmed of outer blanks."""
-        blank = self._symbols[self.machine.blank]
-        tapes: list[Tape] = []
-        for row, head in zip(self._cells, self.heads, strict=True):
-            held = {
-                int(i) + self._lowest: self.machine.symbols[row[i]]
-                for i in np.flatnonzero(row != blank)
-            }
-            tapes.append(gather_tape(held, int(head), self.machine.blank))
-        return Configuration(self.state_name, tuple(tapes))
+        symbols = self.machine.symbols
+        tapes = [
+            Tape(tuple(symbols[cell] for cell in row), self._lowest, int(head))
+            for row, head in zip(self._cells, self.heads, strict=True)
+        ]
+        trimmed = (tape.trimmed(self.machine.blank) for tape in tapes)
+        return Configuration(self.state_name, tuple(trimmed))
 
 
 @cached_njit(nogil=True)

@@ -94,7 +94,11 @@ def save(folder: Path, weights: Weights, machine: Machine) -> str:
             mark = _sealed({"format": FORMAT, "format_version": VERSIONS[-1], "unfinished": True})
             _replace(folder, ((MANIFEST, mark), (WEIGHTS, data), (MANIFEST, text)))
     except OSError as error:
-        refuse(str(folder), f"cannot be written: {error}", "choose another folder, or make room")
+        refuse(
+            str(folder),
+            f"cannot be written: {error.strerror or error}",
+            "choose another folder, or make room",
+        )
     return digest
 
 

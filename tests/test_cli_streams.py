@@ -1,0 +1,54 @@
+"""Streams that are closed or full, codes that look like options, interrupted runs."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TM2TF = f"{sys.executable} -m tm2tf"
+
+
+def shell(command):
+    return subprocess.run(
+        ["bash", "-c", command.replace("tm2tf", TM2TF)], check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("more", ["", " --json"])
+@pytest.mark.parametrize("stream", [">&-", "2>&-"])
+def test_a_closed_stream_changes_nothing_else(stream, more):
+    done = shell(f"tm2tf run bb2{more} {stream}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("more", ["", " --json"])
+def test_a_full_disk_is_one_message(more):
+    done = shell(f"tm2tf run bb2{more} >/dev/full")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_a_code_that_begins_with_an_undefined_transition():
+    done = shell("tm2tf run ---1RB_1LA1RB --json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"machine": "---1RB_1LA1RB"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [("run counter", "interrupted in state"), ("verify bb5", "")]
+)
+def test_ctrl_c(command, shown):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tm2tf", *command.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown in out
+    assert "Traceback" not in err
