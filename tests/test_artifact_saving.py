@@ -1,5 +1,6 @@
 """Saving: what it replaces and what it refuses, killed, out of room, or many at a time."""
 
+import os
 import sys
 from dataclasses import replace
 from itertools import count
@@ -110,7 +111,7 @@ def killed_after(monkeypatch, target, name, number):
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize(
     ("target", "name", "number"),
-    [(artifact.os, "fsync", n) for n in range(3)] + [(Path, "replace", n) for n in range(3)],
+    [(os, "fsync", n) for n in range(3)] + [(Path, "replace", n) for n in range(3)],
 )
 def test_a_killed_save_leaves_the_old_artifact_or_nothing_that_loads(
     target, name, number, old, leftovers, tmp_path, monkeypatch
@@ -141,7 +142,7 @@ def test_a_full_disk_is_reported(tmp_path, monkeypatch):
 
     before = saved("bb2")
     folder = written(tmp_path)
-    monkeypatch.setattr(artifact.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ArtifactError, match=r"No space left on device.*make room"):
         artifact.save(folder, *compiled("matching"))
     assert contents(folder) == before

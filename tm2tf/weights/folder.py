@@ -17,13 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import reprlib
-import secrets
 import stat
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +32,7 @@ from safetensors.numpy import save as serialized
 from tm2tf.errors import ArtifactError, FormatError
 from tm2tf.formats import native, native_writer
 from tm2tf.machine.spec import Machine
+from tm2tf.weights.files import TEMPORARY, locked, replace_files
 from tm2tf.weights.manifest import (
     AGAIN,
     FORMAT,
@@ -51,10 +49,7 @@ from tm2tf.weights.manifest import (
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Layer, Weights
 
-if sys.platform != "win32":
-    import fcntl
-
-WEIGHTS, MANIFEST, _TEMPORARY = "model.safetensors", "manifest.json", ".tm2tf-*.tmp"
+WEIGHTS, MANIFEST = "model.safetensors", "manifest.json"
 DENSE_ENTRIES = 2**20
 """A matrix of at most so many entries (8 MiB) is stored dense, which any tool can read."""
 MAX_GROWTH = 64
@@ -88,11 +83,11 @@ def save(folder: Path, weights: Weights, machine: Machine) -> str:
     _Reader(manifest, _tensors(data, file), file).weights()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, exclusive=True):
+        with locked(folder, exclusive=True):
             _check_free(folder)
             # First a mark: in between, old and new files must not be taken for one artifact.
             mark = _sealed({"format": FORMAT, "format_version": VERSIONS[-1], "unfinished": True})
-            _replace(folder, ((MANIFEST, mark), (WEIGHTS, data), (MANIFEST, text)))
+            replace_files(folder, ((MANIFEST, mark), (WEIGHTS, data), (MANIFEST, text)))
     except OSError as error:
         refuse(
             str(folder),
@@ -115,7 +110,7 @@ def load(folder: Path, *, check: bool = True) -> tuple[Weights, Machine]:
     try:
         if not folder.is_dir():
             refuse(str(folder), "expected the folder of an artifact, found no such folder")
-        with _locked(folder, exclusive=False):
+        with locked(folder, exclusive=False):
             manifest = _read(_content(folder, MANIFEST), source, check=check)
             data = _content(folder, WEIGHTS)
     except OSError as error:
@@ -352,7 +347,7 @@ def _content(folder: Path, name: str) -> bytes:
 
 def _check_free(folder: Path) -> None:
     """Refuse a folder that has files but no manifest of ours, of whatever version."""
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.match(_TEMPORARY))
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.match(TEMPORARY))
     if not names:
         return
     if MANIFEST in names:
@@ -362,42 +357,3 @@ def _check_free(folder: Path) -> None:
                 return
     problem = f"expected an empty folder or an artifact, found {reprlib.repr(names)}"
     refuse(str(folder), problem, "choose another folder, or empty this one")
-
-
-def _replace(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write all the files under temporary names, then rename one after the other."""
-    for entry in folder.iterdir():
-        if entry.match(_TEMPORARY):
-            entry.unlink(missing_ok=True)  # of a save that was killed
-    written: list[tuple[Path, str]] = []
-    try:
-        for name, data in files:
-            path = folder / _TEMPORARY.replace("*", secrets.token_hex(8))
-            written.append((path, name))
-            with path.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, name in written:
-            path.replace(folder / name)
-    finally:
-        for path, _ in written:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold the folder against saves of other processes and threads, where the system can.
-
-    The lock ends with its holder, so that a killed save blocks nobody.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(number, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(number)
