@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.faults import with_weight
 from tests.strategies import configurations, machines
 from tm2tf import api, formats
 from tm2tf.compiler import Compiled, compile_machine
@@ -318,3 +319,18 @@ def test_a_long_prompt_is_fed_to_torch_in_blocks():
     word = "01" * 3000
     check = api.compile("matching").verify(f"{word}#{word}", runtime="torch", max_steps=3)
     assert (check.steps, check.divergence) == (3, None)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_scan_begun_in_mid_run_keeps_the_bound_on_positions(fits):
+    model = api.compile("bb4")
+    # b_K[1] moves all scores alike: nothing changes, but keys lack the form that is indexed
+    weights = with_weight(model.weights, "blocks.2.attn.0.b_K", 1, -1.0)
+    weights = replace(weights, bounds=Bounds(position=109 - (not fits), key=2**26))
+    bounded = api.Model(replace(model.compiled, weights=weights))
+    if fits:
+        result = bounded.run()
+        assert (result.steps, result.attention) == (107, "scan")
+    else:
+        with pytest.raises(BoundError, match="context is longer than 108"):
+            bounded.run()

@@ -120,7 +120,7 @@ class KernelRunner:
             if status == passes.FULL:
                 self._make_room()
             elif status == passes.IRREGULAR:
-                return self._again(count, streams, probe)
+                return self._again(wanted, streams, probe)
             elif status == passes.BEYOND:
                 raise beyond(self.weights, "key", self.emitted + done)
             else:

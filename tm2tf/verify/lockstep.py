@@ -168,7 +168,8 @@ def check_reference(compiled: Compiled, start: Configuration, count: int) -> int
         emitted = interpreter.feed(emitted)
     if table.stuck and tokens[emitted].outcome != table.outcome:
         raise InternalError(f"{machine.name}: the run is {table.outcome}, interpreter: {emitted}")
-    if simulation.configuration() != table.configuration():
+    ends = [(run.outcome, run.configuration()) for run in (simulation, table)]
+    if ends[0] != ends[1]:
         raise InternalError(f"{machine.name}: simulator and compiled table end differently")
     return simulation.steps
 
