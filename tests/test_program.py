@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 from tm2tf.errors import ProgramError
 from tm2tf.program.checks import RULES
 from tm2tf.program.features import Categorical, Integer
-from tm2tf.program.interpreter import Interpreter
-from tm2tf.program.operations import Affine, CausalSum, Latest, Product, Relative, Row, Table
+from tm2tf.program.interpreter import Interpreter, resumed
+from tm2tf.program.operations import (
+    SIGNS,
+    Affine,
+    CausalSum,
+    Latest,
+    Number,
+    Product,
+    Relative,
+    Row,
+    Sign,
+    Table,
+    writes,
+)
 from tm2tf.program.program import Layer, Program, Token, Unembed
 
 WORDS = ("a", "b", "c")
@@ -24,7 +36,9 @@ FEATURES = (
     Integer("number"),
     Integer("another"),
     Categorical("found", WORDS),
+    Categorical("also", WORDS),
     Categorical("short", ("a", "b")),
+    Categorical("sign", SIGNS),
 )
 BEGIN = Token("<bos>", "begin", {})
 TOKENS = (BEGIN, Token("x", "prompt", {"word": "a", "n": 2, "flag": 1}), Token("y", "step", {}))
@@ -32,10 +46,17 @@ Z = Token("z", "step", {})
 SMALL = Program("small", FEATURES, TOKENS, (Layer(),), Unembed(("word",), {"x": ("a",)}, "y"))
 
 SUM, AFFINE = CausalSum("number", "n"), Affine("number", ((1, "n"),))
-LATEST = Latest("found", query="m", key="n", value="word", where="flag", default="a")
+LATEST = Latest(("found",), ("word",), "flag", key=("n",), query=("m",), defaults=("a",))
+BY_WORD = replace(LATEST, key=("word",), query=("other",))
+BOTH = replace(LATEST, outs=("found", "number"), values=("word", "m"), defaults=("a", 7))
+LAST = replace(LATEST, key=(), query=(), defaults=())
+AFTER = replace(LAST, outs=("also",), values=("found",))
 RELATIVE = Relative("found", offset=1, value="word", default="a")
+NUMBER, SIGN = Number("number", "word", (("a", -1), ("b", 5))), Sign("sign", "n")
 TABLE = Table("copy", ("word", "other"), ("found",), (Row(("a", "b"), ("c",)),))
+CROSSED = (Row(("a", None), ("a",)), Row(("b", "c"), ("b",)), Row(("b", "b"), ("c",)))
 FAR = Product("another", "number", "n")
+S, C = Token("s", "summary", {}), Token("c", "cut", {})
 
 
 def features(*more):
@@ -54,6 +75,10 @@ def mlp(*operations):
     return {"layers": (Layer(feed_forward=operations),)}
 
 
+def loops(*pairs, **more):
+    return heads(replace(RELATIVE, offset=-1)) | {"loop": pairs} | more
+
+
 def emits(rows, read=("word",), default="y"):
     return {"unembed": Unembed(read, rows, default)}
 
@@ -67,6 +92,10 @@ BROKEN = [
     ("features exist", heads(replace(SUM, out="nn"))),
     ("features exist", tokens(Token("z", "step", {"nn": 1}))),
     ("features exist", emits({}, read=("nn",))),
+    ("features exist", heads(replace(BY_WORD, key=("nn",)))),
+    ("features exist", mlp(replace(NUMBER, feature="nn"))),
+    ("features exist", loops(("found", "nn"))),
+    ("features exist", loops(("nn", "word"))),
     ("tokens fit their features", {"tokens": TOKENS[1:]}),
     ("tokens fit their features", tokens(Token("<s>", "begin", {}))),
     ("tokens fit their features", {"tokens": (replace(BEGIN, values={"n": 1}), *TOKENS[1:])}),
@@ -77,34 +106,70 @@ BROKEN = [
     ("tokens fit their features", tokens(Token("z", "step", {"word": "d"}))),
     ("tokens fit their features", tokens(Token("z", "step", {"word": 1}))),
     ("tokens fit their features", tokens(Token("z", "step", {"position": 1}))),
+    ("roles go together", tokens(S)),
+    ("roles go together", tokens(C)),
+    ("roles go together", loops(("found", "word"), **tokens(S, C))),
     ("a feature is written once", heads(SUM, SUM)),
     ("a feature is written once", {"layers": (Layer((SUM,)), Layer((SUM,)))}),
     ("a feature is written once", heads(replace(SUM, out="n"))),
     ("a feature is written once", heads(replace(SUM, out="position"))),
     ("a feature is written once", mlp(replace(TABLE, outputs=("found", "found")))),
+    ("a feature is written once", heads(RELATIVE, replace(BOTH, outs=("also", "found")))),
     ("a feature is read when it is ready", heads(replace(SUM, value="number"))),
-    ("a feature is read when it is ready", heads(SUM, replace(LATEST, query="number"))),
+    ("a feature is read when it is ready", heads(SUM, replace(LATEST, query=("number",)))),
+    ("a feature is read when it is ready", heads(RELATIVE, AFTER)),
     ("a feature is read when it is ready", {"layers": (Layer((), (FAR,)), Layer((SUM,)))}),
     ("a feature is read when it is ready", {"layers": (Layer((SUM,), (FAR,)),)}),
     ("a feature is read when it is ready", mlp(AFFINE, FAR)),
+    ("a feature is read when it is ready", mlp(NUMBER, FAR)),
+    ("a feature is read when it is ready", mlp(AFFINE, Sign("sign", "number"))),
+    ("a feature is read when it is ready", {"layers": (Layer((SUM,), (Sign("sign", "number"),)),)}),
+    ("a feature is read when it is ready", mlp(replace(NUMBER, feature="found"), TABLE)),
     ("a feature is read when it is ready", mlp(Affine("another", ((1, "number"),)), AFFINE)),
     ("operands have the right type", heads(replace(SUM, value="word"))),
     ("operands have the right type", heads(replace(SUM, out="found"))),
-    ("operands have the right type", heads(replace(LATEST, query="word"))),
-    ("operands have the right type", heads(replace(LATEST, value="n"))),
+    ("operands have the right type", heads(replace(LATEST, query=("word",)))),
+    ("operands have the right type", heads(replace(BY_WORD, query=("n",)))),
+    ("operands have the right type", heads(replace(LATEST, key=("n", "n"), query=("m", "m")))),
+    ("operands have the right type", heads(replace(LATEST, values=("n",)))),
+    ("operands have the right type", heads(replace(BOTH, values=("word", "other")))),
     ("operands have the right type", heads(replace(RELATIVE, out="number"))),
     ("operands have the right type", mlp(Affine("number", ((1, "word"),)))),
     ("operands have the right type", mlp(Product("number", "n", "word"))),
     ("operands have the right type", mlp(replace(TABLE, inputs=("word", "n")))),
+    ("operands have the right type", mlp(replace(NUMBER, feature="n"))),
+    ("operands have the right type", mlp(replace(NUMBER, out="found"))),
+    ("operands have the right type", mlp(replace(SIGN, value="word"))),
+    ("operands have the right type", mlp(replace(SIGN, out="number"))),
     ("operations are well-formed", {"layers": ()}),
     ("operations are well-formed", heads(replace(SUM, when="m"))),
     ("operations are well-formed", heads(replace(LATEST, where="m"))),
-    ("operations are well-formed", heads(replace(LATEST, default="d"))),
+    ("operations are well-formed", heads(replace(LATEST, defaults=("d",)))),
+    ("operations are well-formed", heads(replace(LATEST, outs=(), values=(), defaults=()))),
+    ("operations are well-formed", heads(replace(LATEST, values=("word", "other")))),
+    ("operations are well-formed", heads(replace(LATEST, outs=("found", "also")))),
+    ("operations are well-formed", heads(replace(LATEST, outs=("short",)))),
+    ("operations are well-formed", heads(replace(BOTH, defaults=("a",)))),
+    ("operations are well-formed", heads(replace(BOTH, defaults=("a", "7")))),
+    ("operations are well-formed", heads(replace(BOTH, defaults=(7, 7)))),
+    ("operations are well-formed", heads(replace(BOTH, defaults=()))),
+    ("operations are well-formed", heads(replace(LAST, key=("word",)))),
+    ("operations are well-formed", heads(replace(LAST, query=("word",)))),
+    ("operations are well-formed", heads(replace(BY_WORD, key=("word", "other")))),
+    ("operations are well-formed", heads(replace(BY_WORD, query=("short",)))),
     ("operations are well-formed", heads(replace(RELATIVE, offset=0))),
+    ("operations are well-formed", heads(replace(RELATIVE, offset=-1))),
+    ("operations are well-formed", loops(("found", "word"), **heads(replace(RELATIVE, offset=0)))),
+    ("operations are well-formed", heads(replace(RELATIVE, default="d"))),
     ("operations are well-formed", heads(replace(RELATIVE, out="short"))),
     ("operations are well-formed", mlp(replace(TABLE, rows=(Row(("a",), ("a", "a")),)))),
     ("operations are well-formed", mlp(replace(TABLE, rows=(Row(("a", "d"), ("a",)),)))),
+    ("operations are well-formed", mlp(replace(TABLE, rows=(Row(("a", "a"), (None,)),)))),
     ("operations are well-formed", mlp(replace(TABLE, rows=TABLE.rows * 2))),
+    ("operations are well-formed", mlp(replace(TABLE, rows=(*TABLE.rows, CROSSED[0])))),
+    ("operations are well-formed", mlp(replace(NUMBER, numbers=(("a", 1), ("a", 1))))),
+    ("operations are well-formed", mlp(replace(NUMBER, numbers=(("d", 1),)))),
+    ("operations are well-formed", mlp(replace(SIGN, out="found"))),
     ("the unembedding is well-formed", emits({}, default="z")),
     ("the unembedding is well-formed", emits({}, default="<bos>")),
     ("the unembedding is well-formed", emits({"<bos>": ("a",)})),
@@ -114,6 +179,15 @@ BROKEN = [
     ("the unembedding is well-formed", emits({"x": ("1",)}, read=("n",))),
     ("the unembedding is well-formed", emits({"x": ("a",)}, default="x")),
     ("the unembedding is well-formed", emits({"x": ("a",), "z": ("a",)}) | tokens(Z)),
+    ("the unembedding is well-formed", emits({"x": ("a",), "z": (None,)}) | tokens(Z)),
+    ("the unembedding is well-formed", emits({"x": (None,)}, read=("n",))),
+    ("the loop is well-formed", loops(("found", "n"))),
+    ("the loop is well-formed", loops(("found", "short"))),
+    ("the loop is well-formed", loops(("found", "word"), ("found", "word"))),
+    ("the loop is well-formed", loops(("other", "word"))),
+    ("the loop is well-formed", loops(("found", "found"))),
+    ("the loop is well-formed", loops(("number", "position"), **mlp(AFFINE))),
+    ("the loop is well-formed", loops(("number", "n"), **heads(SUM))),
 ]
 
 
@@ -134,10 +208,43 @@ def test_a_token_is_found_by_name():
         SMALL.token("z")
 
 
-def last_written(rows, default):
-    """What `Latest` means: look back from the last row, up to the second one."""
-    matching = [row for row in rows[1:] if row["flag"] and row["n"] == rows[-1]["m"]]
-    return matching[-1]["word"] if matching else default
+LEGAL = [
+    heads(BOTH),
+    heads(replace(BOTH, values=("word", "flag"))),
+    heads(replace(LATEST, key=("word", "word"), query=("other", "word"))),
+    heads(LAST),
+    heads(replace(RELATIVE, default=None)),
+    {"layers": (Layer((SUM,), (Affine("another", ((1, "number"),)),)),)},
+    mlp(TABLE, replace(NUMBER, feature="found"), Affine("another", ((1, "number"),))),
+    mlp(replace(TABLE, rows=CROSSED)),
+    emits({"x": ("a", None), "z": ("b", "b")}, read=("word", "other")) | tokens(Z),
+    loops(("found", "word"), ("found", "other")),
+    loops(("number", "n"), **mlp(AFFINE)),
+    tokens(S, C),
+    tokens(*(Token(role, role, {}) for role in ("part", "cell", "row", "end"))),
+]
+
+
+@pytest.mark.parametrize("change", LEGAL)
+def test_a_program_that_breaks_no_rule_is_made(change):
+    replace(SMALL, **change)
+
+
+def last_match(rows, key, query):
+    """What `Latest` looks for: back from the last row, up to the second one; None if in vain."""
+    wanted = [rows[-1][name] for name in query]
+    matching = [row for row in rows[1:] if row["flag"] and [row[name] for name in key] == wanted]
+    return matching[-1] if matching and None not in wanted else None
+
+
+def last_written(rows, default, key=("n",), query=("m",)):
+    found = last_match(rows, key, query)
+    return default if found is None else found["word"]
+
+
+def last_two(rows):
+    found = last_match(rows, ["n"], ["m"])
+    return ["a", 7] if found is None else [found["word"], found["m"]]
 
 
 PAIRS = {("a", "b"): "c", ("a", "c"): "b", ("b", "b"): "a"}
@@ -147,7 +254,18 @@ MEANINGS = [
     (replace(SUM, when="flag"), lambda rows: rows[-1]["flag"] * sum(row["n"] for row in rows)),
     (replace(SUM, value="position"), lambda rows: len(rows) * (len(rows) + 1) // 2),
     (LATEST, lambda rows: last_written(rows, "a")),
-    (replace(LATEST, default="c"), lambda rows: last_written(rows, "c")),
+    (replace(LATEST, defaults=("c",)), lambda rows: last_written(rows, "c")),
+    (replace(LATEST, defaults=()), lambda rows: last_written(rows, None)),
+    (BOTH, last_two),
+    (BY_WORD, lambda rows: last_written(rows, "a", ["word"], ["other"])),
+    (
+        replace(BY_WORD, key=("word", "other"), query=("other", "word")),
+        lambda rows: last_written(rows, "a", ["word", "other"], ["other", "word"]),
+    ),
+    (LAST, lambda rows: last_written(rows, None, [], [])),
+    (replace(RELATIVE, default=None), lambda rows: rows[-2]["word"] if len(rows) > 2 else None),
+    (NUMBER, lambda rows: {"a": -1, "b": 5}.get(rows[-1]["word"], 0)),
+    (SIGN, lambda rows: ["zero", "positive", "negative"][max(-1, min(1, rows[-1]["n"]))]),
     (RELATIVE, lambda rows: rows[-2]["word"] if len(rows) > 2 else "a"),
     (replace(RELATIVE, offset=4), lambda rows: rows[-5]["word"] if len(rows) > 5 else "a"),
     (
@@ -159,6 +277,10 @@ MEANINGS = [
     (
         replace(TABLE, rows=tuple(Row(case, (word,)) for case, word in PAIRS.items())),
         lambda rows: PAIRS.get((rows[-1]["word"], rows[-1]["other"])),
+    ),
+    (
+        replace(TABLE, rows=CROSSED[:1]),
+        lambda rows: rows[-1]["word"] if rows[-1]["word"] == "a" else None,
     ),
 ]
 ROWS = st.lists(
@@ -190,8 +312,8 @@ def test_operations_mean_what_a_few_lines_of_python_say(operation, meaning, rows
         interpreter.feed(token.name)
         seen = [blank | dict(token.values) for token in sequence[:count]]
         assert interpreter.position == count
-        name = operation.outputs[0] if isinstance(operation, Table) else operation.out
-        assert interpreter.values[name] == meaning(seen)
+        told, meant = [interpreter.values[name] for name in writes(operation)], meaning(seen)
+        assert told == (meant if isinstance(meant, list) else [meant])
 
 
 def test_the_interpreter_emits_until_a_token_with_an_outcome():
@@ -206,3 +328,70 @@ def test_the_interpreter_emits_until_a_token_with_an_outcome():
     assert Interpreter(program).generate(["<bos>", "b"], 9) == ["c"]
     assert Interpreter(program).generate(["<bos>"], 2) == ["a", "b"]
     assert Interpreter(program).generate(["<bos>", "c"], 9) == []
+
+
+def counter():
+    """Return a program that emits `a` up to position 5, and then a summary, `s c`."""
+    features = (
+        Integer("position", low=1),
+        Categorical("word", WORDS),
+        Integer("over"),
+        Categorical("side", SIGNS),
+        Categorical("next", WORDS),
+    )
+    tokens = (
+        BEGIN,
+        Token("a", "step", {"word": "a"}),
+        Token("s", "summary", {"word": "b"}),
+        Token("c", "cut", {"word": "c"}),
+        Token("lost", "end", {}, "lost"),
+    )
+    follow = {("a", "negative"): "a", ("a", "zero"): "b", ("b", None): "c", ("c", "negative"): "a"}
+    rows = tuple(Row(case, (word,)) for case, word in follow.items())
+    layers = (
+        Layer((), (Affine("over", ((1, "position"),), -5),)),
+        Layer((), (Sign("side", "over"),)),
+        Layer((), (Table("follow", ("word", "side"), ("next",), rows),)),
+    )
+    emit = Unembed(("next",), {"a": ("a",), "s": ("b",), "c": ("c",)}, "lost")
+    return Program("counter", features, tokens, layers, emit)
+
+
+def test_after_a_cut_the_program_goes_on_with_the_summary_alone():
+    interpreter = Interpreter(counter())
+    wanted = [*"aaascaascaasc"]
+    assert interpreter.generate(["<bos>", "a"], 13) == wanted
+    assert interpreter.position == 3
+    assert interpreter.generate(["<bos>", "a"], 7) == wanted[:7]
+    assert interpreter.generate(["<bos>", "a", *wanted[:5]], 8) == wanted[5:]
+    assert interpreter.generate(["<bos>", "s", "c"], 8) == wanted[5:]
+    interpreter.restart()
+    fed = [interpreter.feed(token) for token in ["<bos>", "a", *wanted[:5]]]
+    assert fed[1:] == [*wanted[:5], "lost"]
+
+
+@pytest.mark.parametrize(
+    ("context", "left"),
+    [
+        ("<bos> a s a c", "<bos> s a c"),
+        ("<bos> s a c s c", "<bos> s c"),
+        ("<bos> s c", "<bos> s c"),
+        ("<bos> a c", "<bos> a c"),
+    ],
+)
+def test_a_cut_leaves_the_first_token_and_the_last_summary(context, left):
+    assert resumed(context.split(), counter()) == left.split()
+
+
+def test_the_interpreter_begins_anew_after_a_restart():
+    program = replace(SMALL, **heads(replace(LAST, key=("word",), query=("word",)), SUM))
+    interpreter = Interpreter(program)
+    seen = []
+    for _ in range(2):
+        interpreter.restart()
+        assert (interpreter.position, interpreter.values) == (0, {})
+        for token in ("<bos>", "x", "x"):
+            interpreter.feed(token)
+        seen.append(interpreter.values)
+    assert seen[0] == seen[1]
+    assert seen[0]["number"] == 4

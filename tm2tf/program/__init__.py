@@ -2,6 +2,6 @@
 
 A program says what each layer computes, exactly and with names, and not yet how numbers carry
 it. `features` and `operations` are its words, `checks` its grammar as a table of rules,
-`interpreter` its meaning in exact Python integers, `printer` and `reader` its text. Imports
-`errors` alone: nothing about machines, matrices or torch.
+`interpreter` and `looped_interpreter` its meaning in exact Python integers, `printer` and
+`reader` its text. Imports `errors` alone: nothing about machines, matrices or torch.
 """

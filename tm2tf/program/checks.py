@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from tm2tf.errors import ProgramError
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
 from tm2tf.program.operations import (
+    SIGNS,
     Affine,
     CausalSum,
     Latest,
+    Number,
     Operation,
     Product,
     Relative,
+    Sign,
     Table,
     reads,
     writes,
@@ -21,6 +25,10 @@ from tm2tf.program.operations import (
 
 if TYPE_CHECKING:
     from tm2tf.program.program import Program
+
+T = TypeVar("T")
+Cells: TypeAlias = tuple[str | None, ...]
+"""What a row matches; None: anything."""
 
 
 def check(program: Program) -> None:
@@ -70,6 +78,9 @@ def _features_exist(program: Program) -> Iterator[str]:
     for name in program.unembed.features:
         if name not in types:
             yield f"the unembedding reads the unknown feature {name!r}"
+    for name in (name for pair in program.loop for name in pair):
+        if name not in types:
+            yield f"the loop names the unknown feature {name!r}"
 
 
 def _tokens_fit(program: Program) -> Iterator[str]:
@@ -98,6 +109,15 @@ def _fits(feature: Feature, value: str | int) -> bool:
     return (low is None or low <= value) and (high is None or value <= high)
 
 
+def _roles_go_together(program: Program) -> Iterator[str]:
+    roles = {token.role for token in program.tokens}
+    for role, other in (("cut", "summary"), ("summary", "cut")):
+        if role in roles and other not in roles:
+            yield f"there is a token of role {role!r}, but none of role {other!r}"
+        if role in roles and program.loop:
+            yield f"a looped program has a token of role {role!r}, but no context to be cut"
+
+
 def _written_once(program: Program) -> Iterator[str]:
     owner = {name: "a token" for token in program.tokens for name in token.values}
     owner[POSITION] = "the position"
@@ -114,11 +134,12 @@ def _read_when_ready(program: Program) -> Iterator[str]:
     for number, layer in enumerate(program.layers):
         for attention in layer.attention:
             yield from _early(number, attention, ready)
-        now = {op.out for op in layer.attention if not isinstance(op, CausalSum)}
-        later = {op.out for op in layer.attention if isinstance(op, CausalSum)}
+        sums = {op.out for op in layer.attention if isinstance(op, CausalSum)}
+        now = {name for op in layer.attention for name in writes(op)} - sums
+        later = sums
         for operation in layer.feed_forward:
-            known = ready | now | (later if isinstance(operation, Affine) else set())
-            yield from _early(number, operation, known)
+            linear = isinstance(operation, Affine | Number)  # a name for what others write
+            yield from _early(number, operation, ready | now | (later if linear else set()))
             later |= set(writes(operation))
         ready |= now | later
     for name in program.unembed.features:
@@ -135,23 +156,31 @@ def _early(number: int, operation: Operation, ready: set[str]) -> Iterator[str]:
 def _types_fit(program: Program) -> Iterator[str]:
     types = _types(program)
     for number, operation in _operations(program):
-        for name, wanted in _wanted(operation):
+        for name, wanted in _wanted(operation, types):
             if not isinstance(types[name], wanted):
                 kind = "an integer" if wanted is Integer else "categorical"
                 yield f"layer {number}: {name!r} must be {kind} in {operation}"
 
 
-def _wanted(operation: Operation) -> list[tuple[str, type[Feature]]]:
+def _wanted(operation: Operation, types: dict[str, Feature]) -> list[tuple[str, type[Feature]]]:
     match operation:
         case CausalSum() | Affine() | Product():
             return [(name, Integer) for name in (*reads(operation), *writes(operation))]
-        case Latest():
-            numbers: list[tuple[str, type[Feature]]] = [
-                (name, Integer) for name in (operation.query, operation.key, operation.where)
+        case Latest(outs, values, where, key, query):
+            one = len(key) == len(query) == 1 and isinstance(types[key[0]], Integer)
+            compared = Integer if one else Categorical
+            return [
+                (where, Integer),
+                *((name, compared) for name in (*key, *query)),
+                # their numbers are compared by a later rule
+                *((out, type(types[value])) for out, value in zip(outs, values, strict=False)),
             ]
-            return [*numbers, (operation.value, Categorical), (operation.out, Categorical)]
         case Relative() | Table():
             return [(name, Categorical) for name in (*reads(operation), *writes(operation))]
+        case Number(out, feature):
+            return [(feature, Categorical), (out, Integer)]
+        case Sign(out, value):
+            return [(value, Integer), (out, Categorical)]
 
 
 def _operations_fit(program: Program) -> Iterator[str]:
@@ -159,37 +188,96 @@ def _operations_fit(program: Program) -> Iterator[str]:
     if not program.layers:
         yield "there is no layer"
     for number, operation in _operations(program):
-        flag = {CausalSum: "when", Latest: "where"}.get(type(operation))
-        name = getattr(operation, flag) if flag else None
-        feature = types[name] if name else None
-        if isinstance(feature, Integer) and not feature.is_flag:
-            yield f"layer {number}: `{flag}` needs a flag (an integer 0..1), not {name!r}"
-        if isinstance(operation, Latest | Relative):
-            out, value = types[operation.out], types[operation.value]
-            assert isinstance(out, Categorical) and isinstance(value, Categorical)
-            if out.values != value.values or operation.default not in out.values:
-                yield f"layer {number}: the values of {out.name!r} are not those of {value.name!r}"
-        if isinstance(operation, Relative) and operation.offset < 1:
-            yield f"layer {number}: offset {operation.offset} is not 1 or more"
-        if isinstance(operation, Table):
-            yield from _table_fits(number, operation, types)
+        for problem in _misfits(operation, types, looped=bool(program.loop)):
+            yield f"layer {number}: {problem}"
 
 
-def _table_fits(number: int, table: Table, types: dict[str, Feature]) -> Iterator[str]:
-    seen: set[tuple[str, ...]] = set()
-    allowed: list[frozenset[str]] = []
-    for name in (*table.inputs, *table.outputs):
-        feature = types[name]
-        allowed.append(frozenset(feature.values if isinstance(feature, Categorical) else ()))
+def _misfits(operation: Operation, types: dict[str, Feature], looped: bool) -> Iterator[str]:
+    match operation:
+        case CausalSum(when=when) if when is not None:
+            yield from _flag_fits("when", types[when])
+        case Latest():
+            yield from _latest_fits(operation, types)
+        case Relative(out, offset, value, default):
+            yield from _same_words(types[out], types[value])
+            if default is not None and not _fits(types[out], default):
+                yield f"{out!r} is {default!r} by default, which it cannot be"
+            if offset == 0 or (offset < 0 and not looped):
+                yield f"offset {offset} is not {'another position' if looped else '1 or more'}"
+        case Number(_, name, numbers):
+            words = [word for word, _ in numbers]
+            if len(set(words)) != len(words) or not all(_fits(types[name], w) for w in words):
+                yield f"{operation} has two numbers for a value of {name!r}, or an unknown value"
+        case Sign(out):
+            yield from _same_words(types[out], Categorical("the sign", SIGNS))
+        case Table():
+            yield from _table_fits(operation, types)
+
+
+def _flag_fits(role: str, feature: Feature) -> Iterator[str]:
+    if not (isinstance(feature, Integer) and feature.is_flag):
+        yield f"`{role}` needs a flag (an integer 0..1), not {feature.name!r}"
+
+
+def _same_words(one: Feature, other: Feature) -> Iterator[str]:
+    words = [f.values for f in (one, other) if isinstance(f, Categorical)]
+    if len(set(words)) > 1:
+        yield f"the values of {one.name!r} are not those of {other.name!r}"
+
+
+def _latest_fits(op: Latest, types: dict[str, Feature]) -> Iterator[str]:
+    yield from _flag_fits("where", types[op.where])
+    if not op.outs or len(op.outs) != len(op.values):
+        yield f"{op} does not bring one value for each output"
+    if len(op.key) != len(op.query):
+        yield f"{op} does not compare one key with each query"
+    if len(op.defaults) not in (0, len(op.outs)):
+        yield f"{op} does not have one default for each output"
+    for side, other in ((op.outs, op.values), (op.key, op.query)):
+        for pair in zip(side, other, strict=False):
+            yield from _same_words(*(types[name] for name in pair))
+    for out in op.outs:
+        if isinstance(types[out], Integer) and not op.defaults:
+            yield f"{out!r} has no default, and an integer cannot be absent"
+    for out, default in zip(op.outs, op.defaults, strict=False):
+        if not _fits(types[out], default):
+            yield f"{out!r} is {default!r} by default, which it cannot be"
+
+
+def _table_fits(table: Table, types: dict[str, Feature]) -> Iterator[str]:
+    width = (len(table.inputs), len(table.outputs))
+    columns = [types[name] for name in (*table.inputs, *table.outputs)]
     for row in table.rows:
-        cells = (*row.inputs, *row.outputs)
-        if len(row.inputs) != len(table.inputs) or len(cells) != len(allowed):
-            yield f"layer {number}: table {table.name!r} has a row of another width: {row}"
-        elif any(cell not in values for cell, values in zip(cells, allowed, strict=True)):
-            yield f"layer {number}: table {table.name!r} has a row with an unknown value: {row}"
-        if row.inputs in seen:
-            yield f"layer {number}: table {table.name!r} has two rows for {row.inputs}"
-        seen.add(row.inputs)
+        if (len(row.inputs), len(row.outputs)) != width:
+            yield f"table {table.name!r} has a row of another width: {row}"
+            continue
+        cells = zip(columns, (*row.inputs, *row.outputs), strict=True)
+        if not all(_matches(feature, cell) for feature, cell in cells) or None in row.outputs:
+            yield f"table {table.name!r} has a row with an unknown value: {row}"
+    for one, other in _matching_at_once((row.inputs, row.inputs) for row in table.rows):
+        yield f"table {table.name!r} has two rows that can match at once, {one} and {other}"
+
+
+def _matches(feature: Feature, cell: str | None) -> bool:
+    return isinstance(feature, Categorical) and (cell is None or cell in feature.values)
+
+
+def _matching_at_once(rows: Iterable[tuple[T, Cells]]) -> Iterator[tuple[T, T]]:
+    """Yield pairs of rows, given with a name each, that can match at once."""
+    by_places: dict[tuple[int, ...], dict[Cells, T]] = {}
+    for name, cells in rows:
+        asked = tuple(place for place, cell in enumerate(cells) if cell is not None)
+        same = by_places.setdefault(asked, {})
+        if cells in same:
+            yield same[cells], name
+        same[cells] = name
+    for (asked, some), (also, others) in combinations(by_places.items(), 2):
+        both = [place for place in asked if place in also]
+        seen = {tuple(cells[place] for place in both): name for cells, name in some.items()}
+        for cells, name in others.items():
+            shared = tuple(cells[place] for place in both)
+            if shared in seen:
+                yield seen[shared], name
 
 
 def _unembedding_fits(program: Program) -> Iterator[str]:
@@ -201,7 +289,6 @@ def _unembedding_fits(program: Program) -> Iterator[str]:
             yield f"the unembedding emits {token.name!r}, which only begins sequences"
     if unembed.default not in names:
         yield f"the default token {unembed.default!r} is not in the vocabulary"
-    seen: dict[tuple[str, ...], str] = {}
     for name, row in unembed.rows.items():
         if name not in names:
             yield f"the unembedding names the unknown token {name!r}"
@@ -209,24 +296,46 @@ def _unembedding_fits(program: Program) -> Iterator[str]:
             yield f"the unembedding's row for {name!r} has another width"
             continue
         for read, value in zip(unembed.features, row, strict=True):
-            feature = types[read]
-            if not isinstance(feature, Categorical) or value not in feature.values:
+            if not _matches(types[read], value):
                 yield f"the unembedding's row for {name!r} sets {read!r} to {value!r}"
-        if row in seen:
-            yield f"tokens {seen[row]!r} and {name!r} have the same row"
-        seen[row] = name
         if name == unembed.default:
             yield f"the default token {name!r} has a row too"
+    for one, other in _matching_at_once(unembed.rows.items()):
+        yield f"the rows of tokens {one!r} and {other!r} can match at once"
+
+
+def _loop_fits(program: Program) -> Iterator[str]:
+    if not program.loop:
+        return
+    types = _types(program)
+    made = {name for _, operation in _operations(program) for name in writes(operation)}
+    taken = made | {POSITION}
+    for source, out in program.loop:
+        pair = f"the loop carries {source!r} to {out!r}"
+        if source not in made:
+            yield f"{pair}, but no operation writes {source!r}"
+        if out in taken:
+            yield f"{pair}, which an operation, the position or another line of the loop sets"
+        taken.add(out)
+        if type(types[source]) is not type(types[out]):
+            yield f"{pair}, and one is an integer and the other is not"
+        for problem in _same_words(types[source], types[out]):
+            yield f"{pair}, but {problem}"
+    for number, operation in _operations(program):
+        if isinstance(operation, CausalSum):
+            yield f"layer {number}: {operation} sums what came before, but all is there at once"
 
 
 RULES: tuple[tuple[str, Callable[[Program], Iterator[str]]], ...] = (
     ("names are distinct", _names_are_distinct),
     ("features exist", _features_exist),
     ("tokens fit their features", _tokens_fit),
+    ("roles go together", _roles_go_together),
     ("a feature is written once", _written_once),
     ("a feature is read when it is ready", _read_when_ready),
     ("operands have the right type", _types_fit),
     ("operations are well-formed", _operations_fit),
     ("the unembedding is well-formed", _unembedding_fits),
+    ("the loop is well-formed", _loop_fits),
 )
 """Tried in this order: a rule may rely on those above it."""

@@ -1,17 +1,35 @@
 """The exact interpreter: what a program means, in Python integers, one position at a time.
 
 Shares no code with the simulator (it knows no machines) or the runtimes (it knows no weights).
+Looped programs have an interpreter of their own, `looped_interpreter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias, TypeVar
 
+from tm2tf.errors import InputError
 from tm2tf.program.features import POSITION, Integer, Value
-from tm2tf.program.operations import Affine, CausalSum, Latest, Operation, Product, Relative, Table
+from tm2tf.program.operations import (
+    SIGNS,
+    Affine,
+    Attention,
+    CausalSum,
+    FeedForward,
+    Latest,
+    Number,
+    Product,
+    Relative,
+    Sign,
+    Table,
+)
 from tm2tf.program.program import Program
 
-Values = dict[str, Value]
+T = TypeVar("T")
+Values: TypeAlias = dict[str, Value]
+Execute: TypeAlias = Callable[[Values], None]
+"""Carries out one operation at one position, whose values it is given."""
 
 
 class Interpreter:
@@ -21,24 +39,36 @@ class Interpreter:
     `Relative` reaches, not with the positions fed.
 
     Attributes:
-        position: how many tokens were fed.
+        position: how many tokens were fed since the last restart.
         values: every feature at the last position.
+
+    Raises:
+        InputError: the program is looped.
     """
 
     def __init__(self, program: Program) -> None:
+        if program.loop:
+            raise InputError(f"program {program.name!r} is looped: use LoopedInterpreter")
         self.program = program
+        self._embedding = embedding(program)
+        self._unembedding = unembedding(program)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all tokens fed."""
         self.position = 0
         self.values: Values = {}
-        blank: Values = {f.name: 0 if isinstance(f, Integer) else None for f in program.features}
-        self._embedding = {token.name: blank | dict(token.values) for token in program.tokens}
         self._layers = [
-            [self._executable(op) for op in (*layer.attention, *layer.feed_forward)]
-            for layer in program.layers
+            [*map(_attention, layer.attention), *map(feed_forward, layer.feed_forward)]
+            for layer in self.program.layers
         ]
-        self._unembedding = {row: token for token, row in program.unembed.rows.items()}
 
     def feed(self, token: str) -> str:
-        """Process one more token; return the token that the program emits after it."""
+        """Process one more token; return the token that the program emits after it.
+
+        A token that cuts the context is like others here: what to feed next, after a restart,
+        `resumed` tells.
+        """
         self.position += 1
         values = dict(self._embedding[token])
         values[POSITION] = self.position
@@ -46,42 +76,91 @@ class Interpreter:
             for execute in layer:
                 execute(values)
         self.values = values
-        row = tuple(values[name] for name in self.program.unembed.features)
-        return self._unembedding.get(row, self.program.unembed.default)  # type: ignore[arg-type]
+        return self._unembedding(values)
 
     def generate(self, prompt: Sequence[str], max_tokens: int) -> list[str]:
-        """Feed a prompt and then what the program emits; return the emitted tokens.
+        """Restart, feed a prompt and then what the program emits; return the emitted tokens.
 
-        Stops after a token with an outcome, or after `max_tokens`.
+        Stops after a token with an outcome, or after `max_tokens`. After a token that cuts the
+        context, the program goes on with what is left of it.
         """
-        outcome = {token.name: token.outcome for token in self.program.tokens}
+        tokens = {token.name: token for token in self.program.tokens}
+        context: list[str] = []
         emitted: list[str] = []
-        following = ""
-        for token in prompt:
-            following = self.feed(token)
-        if outcome[prompt[-1]] is not None:
+
+        def follow(token: str) -> str:
+            context.append(token)
+            if tokens[token].role != "cut":
+                return self.feed(token)
+            context[:] = resumed(context, self.program)
+            self.restart()
+            return [self.feed(kept) for kept in context][-1]
+
+        self.restart()
+        following = [follow(token) for token in prompt][-1]
+        if tokens[prompt[-1]].outcome is not None:
             return emitted
         while len(emitted) < max_tokens:
             emitted.append(following)
-            if outcome[following] is not None:
+            if tokens[following].outcome is not None:
                 break
-            following = self.feed(following)
+            following = follow(following)
         return emitted
 
-    def _executable(self, operation: Operation) -> Callable[[Values], None]:
-        match operation:
-            case CausalSum():
-                return _causal_sum(operation)
-            case Latest():
-                return _latest(operation)
-            case Relative():
-                return _relative(operation)
-            case Affine():
-                return _affine(operation)
-            case Product():
-                return _product(operation)
-            case Table():
-                return _table(operation)
+
+def resumed(context: Sequence[str], program: Program) -> list[str]:
+    """Return what is left of a context that ends in a token that cuts it.
+
+    That is its first token, and then all from the last token that opens a summary. Without such
+    a token nothing is forgotten.
+    """
+    summaries = {token.name for token in program.tokens if token.role == "summary"}
+    opened = [place for place, token in enumerate(context) if place and token in summaries]
+    return [*context[:1], *context[opened[-1] if opened else 1 :]]
+
+
+def embedding(program: Program) -> dict[str, Values]:
+    """Return, for each token, all features before the first layer; the position is still 0."""
+    blank: Values = {f.name: 0 if isinstance(f, Integer) else None for f in program.features}
+    return {token.name: blank | dict(token.values) for token in program.tokens}
+
+
+def unembedding(program: Program) -> Callable[[Values], str]:
+    """Return the function from the features after the last layer to the next token."""
+    unembed = program.unembed
+    rows = ((row, token) for token, row in unembed.rows.items())
+    look_up = _matcher(rows, unembed.default)
+
+    def emit(values: Values) -> str:
+        return look_up([values[name] for name in unembed.features])
+
+    return emit
+
+
+def feed_forward(operation: FeedForward) -> Execute:
+    """Return what carries out an operation that sees one position alone."""
+    match operation:
+        case Affine():
+            return _affine(operation)
+        case Number():
+            return _numbers(operation)
+        case Sign():
+            return _sign(operation)
+        case Product():
+            return _product(operation)
+        case Table():
+            return _table(operation)
+
+
+def _attention(operation: Attention) -> Execute:
+    """Return what carries out an operation at one position after another, from the first on."""
+    match operation:
+        case CausalSum():
+            return _causal_sum(operation)
+        case Latest():
+            return _latest(operation)
+        case Relative():
+            return _relative(operation)
 
 
 def _number(value: Value) -> int:
@@ -89,7 +168,7 @@ def _number(value: Value) -> int:
     return value
 
 
-def _causal_sum(op: CausalSum) -> Callable[[Values], None]:
+def _causal_sum(op: CausalSum) -> Execute:
     total = 0
 
     def execute(values: Values) -> None:
@@ -100,18 +179,22 @@ def _causal_sum(op: CausalSum) -> Callable[[Values], None]:
     return execute
 
 
-def _latest(op: Latest) -> Callable[[Values], None]:
-    memory: dict[Value, Value] = {}
+def _latest(op: Latest) -> Execute:
+    memory: dict[tuple[Value, ...], tuple[Value, ...]] = {}
+    defaults = op.defaults or (None,) * len(op.outs)
 
     def execute(values: Values) -> None:
-        if values[op.where] == 1 and values[POSITION] != 1:
-            memory[values[op.key]] = values[op.value]
-        values[op.out] = memory.get(values[op.query], op.default)
+        key = tuple(values[name] for name in op.key)
+        # what is absent equals nothing, so such a key is not kept, and such a query finds none
+        if values[op.where] == 1 and values[POSITION] != 1 and None not in key:
+            memory[key] = tuple(values[name] for name in op.values)
+        found = memory.get(tuple(values[name] for name in op.query), defaults)
+        values.update(zip(op.outs, found, strict=True))
 
     return execute
 
 
-def _relative(op: Relative) -> Callable[[Values], None]:
+def _relative(op: Relative) -> Execute:
     recent: list[Value] = []
 
     def execute(values: Values) -> None:
@@ -123,27 +206,65 @@ def _relative(op: Relative) -> Callable[[Values], None]:
     return execute
 
 
-def _affine(op: Affine) -> Callable[[Values], None]:
+def _affine(op: Affine) -> Execute:
     def execute(values: Values) -> None:
         values[op.out] = op.constant + sum(c * _number(values[name]) for c, name in op.terms)
 
     return execute
 
 
-def _product(op: Product) -> Callable[[Values], None]:
+def _numbers(op: Number) -> Execute:
+    numbers: dict[Value, int] = dict(op.numbers)
+
+    def execute(values: Values) -> None:
+        values[op.out] = numbers.get(values[op.feature], 0)
+
+    return execute
+
+
+def _sign(op: Sign) -> Execute:
+    negative, zero, positive = SIGNS
+
+    def execute(values: Values) -> None:
+        value = _number(values[op.value])
+        values[op.out] = negative if value < 0 else positive if value > 0 else zero
+
+    return execute
+
+
+def _product(op: Product) -> Execute:
     def execute(values: Values) -> None:
         values[op.out] = _number(values[op.left]) * _number(values[op.right])
 
     return execute
 
 
-def _table(op: Table) -> Callable[[Values], None]:
-    rows: dict[tuple[Value, ...], tuple[Value, ...]] = {row.inputs: row.outputs for row in op.rows}
-    none = (None,) * len(op.outputs)
+def _table(op: Table) -> Execute:
+    none: tuple[Value, ...] = (None,) * len(op.outputs)
+    look_up = _matcher(((row.inputs, row.outputs) for row in op.rows), none)
 
     def execute(values: Values) -> None:
-        outputs = rows.get(tuple(values[name] for name in op.inputs), none)
-        for name, value in zip(op.outputs, outputs, strict=True):
-            values[name] = value
+        outputs = look_up([values[name] for name in op.inputs])
+        values.update(zip(op.outputs, outputs, strict=True))
 
     return execute
+
+
+def _matcher(
+    rows: Iterable[tuple[tuple[str | None, ...], T]], default: T
+) -> Callable[[Sequence[Value]], T]:
+    """Return the function from values to what belongs to the row they match, else `default`."""
+    # rows that ask for the same places are told apart by what they ask for there
+    by_places: dict[tuple[int, ...], dict[tuple[Value, ...], T]] = {}
+    for cells, result in rows:
+        asked = tuple(place for place, cell in enumerate(cells) if cell is not None)
+        by_places.setdefault(asked, {})[tuple(cells[place] for place in asked)] = result
+
+    def look_up(values: Sequence[Value]) -> T:
+        for asked, results in by_places.items():
+            seen = tuple(values[place] for place in asked)
+            if seen in results:
+                return results[seen]
+        return default
+
+    return look_up

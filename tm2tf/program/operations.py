@@ -25,30 +25,39 @@ class CausalSum:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """`out` = categorical `value` at the latest position whose integer `key` equals `query`.
+    """`outs` = `values` at the latest position whose `key` equals `query`.
 
-    Only positions after the first, with flag `where` = 1, count; `default` if there is none.
+    Query and key are one integer each, or equally many categoricals, none included: then any
+    position matches. (A categorical that is absent equals nothing.) Only positions after the
+    first, with flag `where` = 1, count. Where there is none, `outs` are `defaults`, or absent if
+    no defaults are given. In a looped program every position sees all positions.
     """
 
-    out: str
-    query: str
-    key: str
-    value: str
+    outs: tuple[str, ...]
+    values: tuple[str, ...]
     where: str
-    default: str
+    key: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    defaults: tuple[str | int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its attention head is called."""
+        return self.outs[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """`out` = categorical `value` `offset` positions back (1 or more).
+    """`out` = categorical `value` `offset` positions back; absent where `value` is.
 
-    `default` if that is the first position or before it, and absent where `value` is.
+    `default` (None: absent) where there is no such position, or it is the first one. In a looped
+    program the offset may be negative, for a position further on, and the first is like others.
     """
 
     out: str
     offset: int
     value: str
-    default: str
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,29 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """`out` = the integer that stands for a categorical's value; 0 where it is absent.
+
+    A name for a linear combination, like `Affine`: it costs no neuron.
+    """
+
+    out: str
+    feature: str
+    numbers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Categorical `out` = "negative", "zero" or "positive", as integer `value` is."""
+
+    out: str
+    value: str
+
+
+SIGNS = ("negative", "zero", "positive")
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """`out` = `left` * `right`, both integers."""
 
@@ -75,9 +107,9 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table: the values it matches, and what the outputs then are."""
+    """One row of a table: the values it matches (None: any, or none), what the outputs then are."""
 
-    inputs: tuple[str, ...]
+    inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
 
 
@@ -85,7 +117,7 @@ class Row:
 class Table:
     """A finite function of categorical features, one neuron a row.
 
-    The outputs are absent where no row matches.
+    The outputs are absent where no row matches. No two rows may match at once.
     """
 
     name: str
@@ -95,7 +127,7 @@ class Table:
 
 
 Attention: TypeAlias = CausalSum | Latest | Relative
-FeedForward: TypeAlias = Affine | Product | Table
+FeedForward: TypeAlias = Affine | Number | Sign | Product | Table
 Operation: TypeAlias = Attention | FeedForward
 
 
@@ -104,10 +136,12 @@ def reads(operation: Operation) -> tuple[str, ...]:
     match operation:
         case CausalSum(value=value, when=when):
             return (value,) if when is None else (value, when)
-        case Latest(query=query, key=key, value=value, where=where):
-            return (query, key, value, where)
-        case Relative(value=value):
+        case Latest(query=query, key=key, values=values, where=where):
+            return (*query, *key, *values, where)
+        case Relative(value=value) | Sign(value=value):
             return (value,)
+        case Number(feature=feature):
+            return (feature,)
         case Affine(terms=terms):
             return tuple(name for _, name in terms)
         case Product(left=left, right=right):
@@ -118,4 +152,8 @@ def reads(operation: Operation) -> tuple[str, ...]:
 
 def writes(operation: Operation) -> tuple[str, ...]:
     """Return the names of the features that an operation writes."""
-    return operation.outputs if isinstance(operation, Table) else (operation.out,)
+    match operation:
+        case Table(outputs=outputs) | Latest(outs=outputs):
+            return outputs
+        case _:
+            return (operation.out,)

@@ -21,17 +21,29 @@
       attention
         tape0.read = latest tape0.write where tape0.writes and tape0.address is tape0.head else 0
         last.state = relative state 1 back else A
+        cell.x cell.y = latest x y where is_cell and row column is seen.row seen.column else 0 0
+        name = latest word where opens
       feed-forward
         area = product width height
+        weight = number state A=1 B=-2
+        side = sign area
         table transitions: state tape0.read -> next.state next.tape0.write next.tape0.move
           A 0 -> B 1 R
+          A * -> B 0 L
 
     unembedding: next.state next.tape0.write next.tape0.move -> token
       B 1 R -> 1R>B
       default: <stuck>
 
-A token whose run is over ends with `outcome halt`. Words that could be misread are JSON strings:
-those with spaces, quotes, `#`, `=`, `->`, unprintable characters, or a colon at their end.
+A looped program has, after its layers, a section that says what a pass hands on to the next:
+
+    loop
+      next.state -> state
+
+A token whose run is over ends with `outcome halt`. Without `else`, what is not found is absent.
+Left of an arrow, `*` matches anything. Words that could be misread are JSON strings: those with
+spaces, quotes, `#`, `=`, `->`, unprintable characters, or a colon at their end; a key that is
+called `is`, and a value to be matched that is called `*`.
 Indentation and blank lines mean nothing; `#` begins a comment.
 """
 
@@ -46,9 +58,11 @@ from tm2tf.program.operations import (
     Affine,
     CausalSum,
     Latest,
+    Number,
     Operation,
     Product,
     Relative,
+    Sign,
     Table,
 )
 from tm2tf.program.program import Layer, Program, Token
@@ -63,6 +77,7 @@ def dump(program: Program) -> str:
         ["features", *(f"  {_feature(feature)}" for feature in program.features)],
         ["tokens", *(f"  {_token(token)}" for token in program.tokens)],
         *(_layer(number, layer) for number, layer in enumerate(program.layers)),
+        *([["loop", *(f"  {_row([a], [b])}" for a, b in program.loop)]] if program.loop else []),
         list(_unembedding(program)),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -81,25 +96,48 @@ def operation(op: Operation) -> str:
         case CausalSum(out, value, when):
             gate = "" if when is None else f" when {word(when)}"
             return f"{word(out)} = causal-sum {word(value)}{gate}"
-        case Latest(out, query, key, value, where, default):
-            return (
-                f"{word(out)} = latest {word(value)} where {word(where)} "
-                f"and {word(key)} is {word(query)} else {word(default)}"
-            )
+        case Latest():
+            return _latest(op)
         case Relative(out, offset, value, default):
-            return f"{word(out)} = relative {word(value)} {offset} back else {word(default)}"
+            otherwise = "" if default is None else f" else {word(default)}"
+            return f"{word(out)} = relative {word(value)} {offset:d} back{otherwise}"
         case Affine(out, terms, constant):
             parts = [f"{coefficient:+d} {word(name)}" for coefficient, name in terms]
             parts += [f"{constant:+d}"] if constant or not terms else []
             return f"{word(out)} = affine {' '.join(parts)}"
+        case Number(out, feature, numbers):
+            cells = (f"{word(value)}={number:d}" for value, number in numbers)
+            return " ".join([f"{word(out)} = number {word(feature)}", *cells])
+        case Sign(out, value):
+            return f"{word(out)} = sign {word(value)}"
         case Product(out, left, right):
             return f"{word(out)} = product {word(left)} {word(right)}"
         case Table(name, inputs, outputs):
             return f"table {word(name)}: {_row(inputs, outputs)}"
 
 
+def _latest(op: Latest) -> str:
+    parts = [*map(word, op.outs), "=", "latest", *map(word, op.values), "where", word(op.where)]
+    if op.key:
+        # how many queries there are is known when they are read; where the keys end is not
+        keys = ('"is"' if key == "is" else word(key) for key in op.key)
+        parts += ["and", *keys, "is", *map(word, op.query)]
+    if op.defaults:
+        parts += ["else", *map(_value, op.defaults)]
+    return " ".join(parts)
+
+
+def _value(value: str | int) -> str:
+    return word(value) if isinstance(value, str) else f"{value:d}"
+
+
 def _row(inputs: Iterable[str], outputs: Iterable[str]) -> str:
     return " ".join([*map(word, inputs), "->", *map(word, outputs)])
+
+
+def _matching(inputs: Iterable[str | None], outputs: Iterable[str]) -> str:
+    cells = ("*" if cell is None else '"*"' if cell == "*" else word(cell) for cell in inputs)
+    return " ".join([*cells, "->", *map(word, outputs)])
 
 
 def _feature(feature: Feature) -> str:
@@ -112,9 +150,7 @@ def _feature(feature: Feature) -> str:
 
 def _token(token: Token) -> str:
     parts = [f"{word(token.name)}: {token.role}"]
-    for name, value in token.values.items():
-        shown = word(value) if isinstance(value, str) else f"{value:d}"
-        parts.append(f"{word(name)}={shown}")
+    parts += [f"{word(name)}={_value(value)}" for name, value in token.values.items()]
     if token.outcome is not None:
         parts.append(f"outcome {word(token.outcome)}")
     return " ".join(parts)
@@ -131,7 +167,7 @@ def _layer(number: int, layer: Layer) -> list[str]:
         for op in operations:
             lines.append(f"    {operation(op)}")
             if isinstance(op, Table):
-                lines += [f"      {_row(row.inputs, row.outputs)}" for row in op.rows]
+                lines += [f"      {_matching(row.inputs, row.outputs)}" for row in op.rows]
     return lines
 
 
@@ -139,5 +175,5 @@ def _unembedding(program: Program) -> Iterator[str]:
     unembed = program.unembed
     yield f"unembedding: {_row(unembed.features, ['token'])}"
     for token, row in unembed.rows.items():
-        yield f"  {_row(row, [token])}"
+        yield f"  {_matching(row, [token])}"
     yield f"  default: {word(unembed.default)}"

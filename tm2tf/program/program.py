@@ -11,7 +11,16 @@ from tm2tf.program.checks import check
 from tm2tf.program.features import Feature
 from tm2tf.program.operations import Attention, FeedForward
 
-Role = Literal["begin", "prompt", "step", "end"]
+Role = Literal["begin", "prompt", "step", "part", "summary", "cut", "cell", "row", "end"]
+"""What a token is for:
+
+- begin: the first of every sequence; prompt: given by the user;
+- step: one machine step; part: emitted besides, belongs to a step or a summary;
+- summary: emitted, opens a summary; cut: emitted, closes it, and everything between the first
+  token and the last "summary" token is then forgotten: the context begins anew, with the summary;
+- cell: one cell of a row that stands for a configuration; row: emitted, ends a row;
+- end: emitted, stands for no step and ends the run.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +29,7 @@ class Token:
 
     Attributes:
         name: its text, without spaces.
-        role: "begin" (the first token of every sequence), "prompt" (given by the user), "step"
-            (one machine step, emitted), or "end" (emitted, stands for no step).
+        role: what it is for, see `Role`.
         values: the features it sets; integers left out are 0, categoricals are absent.
         outcome: how a run that emits this token (or whose prompt ends in it) is over, if it is.
     """
@@ -45,10 +53,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Unembed:
-    """The next token: the one whose row equals the values of `features`, else `default`."""
+    """The next token: the one whose row equals the values of `features`, else `default`.
+
+    None in a row equals anything. No two rows may match at once.
+    """
 
     features: tuple[str, ...]
-    rows: Mapping[str, tuple[str, ...]]
+    rows: Mapping[str, tuple[str | None, ...]]
     default: str
 
     def __post_init__(self) -> None:
@@ -59,6 +70,11 @@ class Unembed:
 class Program:
     """A whole program, checked when made.
 
+    With `loop` it is a looped program: all tokens are there from the beginning, attention looks
+    both ways, and the layers are passed through again and again, every position at once. `loop`
+    pairs a feature at the end of a pass with the one that has its value at the beginning of the
+    next; tokens set the latter for the first pass. What tokens set besides stays as it is.
+
     Raises:
         ProgramError: it breaks a rule of `program.checks`.
     """
@@ -68,6 +84,7 @@ class Program:
     tokens: tuple[Token, ...]
     layers: tuple[Layer, ...]
     unembed: Unembed
+    loop: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, get_args
 
 from tm2tf.program.features import Categorical, Feature, Integer
 from tm2tf.program.lines import Line, Lines
@@ -18,14 +18,21 @@ from tm2tf.program.operations import (
     CausalSum,
     FeedForward,
     Latest,
+    Number,
     Product,
     Relative,
     Row,
+    Sign,
     Table,
 )
 from tm2tf.program.program import Layer, Program, Role, Token, Unembed
 
 T = TypeVar("T")
+Types: TypeAlias = Mapping[str, Feature]
+Outs: TypeAlias = tuple[Feature, ...]
+"""What an operation writes."""
+Read: TypeAlias = Callable[[Outs, Line], T]
+"""Reads an operation from behind its name on."""
 
 _RANGE = re.compile(r"(-?[0-9]{1,4000})?\.\.(-?[0-9]{1,4000})?")
 
@@ -49,10 +56,11 @@ def parse(text: str, source: str = "<text>") -> Program:
     tokens = [_token(line, types) for line in lines.until(_ends_tokens)]
     layers: list[Layer] = []
     while lines.first.begins("layer"):
-        layers.append(_layer(lines, len(layers)))
+        layers.append(_layer(lines, len(layers), types))
+    loop = _loop(lines) if lines.first.begins("loop") else ()
     unembed = _unembedding(lines)
     lines.take().finish("the end of the text")
-    return Program(name, tuple(features), tuple(tokens), tuple(layers), unembed)
+    return Program(name, tuple(features), tuple(tokens), tuple(layers), unembed, loop)
 
 
 def _feature(line: Line) -> Feature:
@@ -74,8 +82,8 @@ def _feature(line: Line) -> Feature:
     return Integer(name, low, high)
 
 
-def _token(line: Line, types: Mapping[str, Feature]) -> Token:
-    roles: tuple[Role, ...] = ("begin", "prompt", "step", "end")
+def _token(line: Line, types: Types) -> Token:
+    roles: tuple[Role, ...] = get_args(Role)
     name = line.name("a token's name, 'layer' or 'unembedding'")
     line.skip(":")
     role = line.one_of({role: role for role in roles}, "a role")
@@ -102,7 +110,7 @@ def _ends_tokens(line: Line) -> bool:
     return line.begins("layer") or (line.sees("unembedding", ":") and "->" in line.symbols)
 
 
-def _layer(lines: Lines, number: int) -> Layer:
+def _layer(lines: Lines, number: int, types: Types) -> Layer:
     line = lines.take()
     line.skip("layer", str(number))
     line.finish()
@@ -110,55 +118,77 @@ def _layer(lines: Lines, number: int) -> Layer:
     feed_forward: list[FeedForward] = []
     if lines.first.begins("attention"):
         lines.heading("attention")
-        attention = [_operation(line, ATTENTION) for line in lines.until(_ends_operations)]
+        attention = [_operation(line, types, ATTENTION) for line in lines.until(_ends_operations)]
     if lines.first.begins("feed-forward"):
         lines.heading("feed-forward")
         for line in lines.until(_ends_operations):
             if line.sees("table") and not line.sees("table", "="):
                 feed_forward.append(_table(line, lines))
             else:
-                feed_forward.append(_operation(line, FEED_FORWARD))
+                feed_forward.append(_operation(line, types, FEED_FORWARD))
     return Layer(tuple(attention), tuple(feed_forward))
 
 
 def _ends_operations(line: Line) -> bool:
-    return any(map(line.begins, ("feed-forward", "layer"))) or line.sees("unembedding", ":")
+    headings = ("feed-forward", "layer", "loop")
+    return any(map(line.begins, headings)) or line.sees("unembedding", ":")
 
 
-def _operation(line: Line, known: Mapping[str, Callable[[str, Line], T]]) -> T:
-    out = line.name("an operation, 'layer' or 'unembedding'")
-    line.skip("=")
-    return line.one_of(known, "an operation of this part of a layer")(out, line)
+def _operation(line: Line, types: Types, known: Mapping[str, Read[T]]) -> T:
+    names = [line.name("an operation, 'layer', 'loop' or 'unembedding'")]
+    if "latest" in known and "=" in line.symbols:
+        names += line.names("a feature", "=")
+    else:
+        line.skip("=")
+    if len(names) > 1 and not line.sees("latest"):
+        line.wrong("'latest', the only operation with several outputs")
+    # a name without a type is for `checks` to refuse
+    outs = tuple(types.get(name, Categorical(name, ())) for name in names)
+    return line.one_of(known, "an operation of this part of a layer")(outs, line)
 
 
-def _causal_sum(out: str, line: Line) -> CausalSum:
+def _causal_sum(outs: Outs, line: Line) -> CausalSum:
     value = line.name("a feature")
     if line.next.kind == "end":
-        return CausalSum(out, value)
+        return CausalSum(outs[0].name, value)
     line.skip("when")
-    return CausalSum(out, value, line.name("a flag"))
+    return CausalSum(outs[0].name, value, line.name("a flag"))
 
 
-def _latest(out: str, line: Line) -> Latest:
-    value = line.name("a feature")
+def _latest(outs: Outs, line: Line) -> Latest:
+    values = tuple(line.name(f"a feature for {out.name!r}") for out in outs)
     line.skip("where")
     where = line.name("a flag")
-    line.skip("and")
-    key = line.name("the key")
-    line.skip("is")
-    query = line.name("the query")
-    line.skip("else")
-    return Latest(out, query, key, value, where, line.name("the default"))
+    key: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    defaults: tuple[str | int, ...] = ()
+    if line.sees("and"):
+        line.skip("and")
+        key = line.names("a key", "is")
+        query = tuple(line.name(f"a query for {name!r}") for name in key)
+    if line.next.kind != "end":
+        line.skip("else")
+        defaults = tuple(_default(out, line) for out in outs)
+    return Latest(tuple(out.name for out in outs), values, where, key, query, defaults)
 
 
-def _relative(out: str, line: Line) -> Relative:
+def _default(out: Feature, line: Line) -> str | int:
+    wanted = f"the default of {out.name!r}"
+    return line.integer(wanted) if isinstance(out, Integer) else line.name(wanted)
+
+
+def _relative(outs: Outs, line: Line) -> Relative:
     value = line.name("a feature")
     offset = line.integer("how many positions back")
-    line.skip("back", "else")
-    return Relative(out, offset, value, line.name("the default"))
+    line.skip("back")
+    if line.next.kind == "end":
+        return Relative(outs[0].name, offset, value)
+    line.skip("else")
+    return Relative(outs[0].name, offset, value, line.name("the default"))
 
 
-def _affine(out: str, line: Line) -> Affine:
+def _affine(outs: Outs, line: Line) -> Affine:
+    out = outs[0].name
     terms: list[tuple[int, str]] = []
     while True:
         number = line.integer("a coefficient such as +1")
@@ -169,17 +199,33 @@ def _affine(out: str, line: Line) -> Affine:
             return Affine(out, tuple(terms))
 
 
-def _product(out: str, line: Line) -> Product:
-    return Product(out, line.name("a feature"), line.name("a second feature"))
+def _number(outs: Outs, line: Line) -> Number:
+    feature = line.name("a feature")
+    numbers: list[tuple[str, int]] = []
+    while line.next.kind != "end":
+        value = line.name(f"a value of {feature!r}")
+        line.skip("=")
+        numbers.append((value, line.integer(f"an integer for {value!r}")))
+    return Number(outs[0].name, feature, tuple(numbers))
 
 
-ATTENTION: Mapping[str, Callable[[str, Line], Attention]] = {
+def _sign(outs: Outs, line: Line) -> Sign:
+    return Sign(outs[0].name, line.name("a feature"))
+
+
+def _product(outs: Outs, line: Line) -> Product:
+    return Product(outs[0].name, line.name("a feature"), line.name("a second feature"))
+
+
+ATTENTION: Mapping[str, Read[Attention]] = {
     "causal-sum": _causal_sum,
     "latest": _latest,
     "relative": _relative,
 }
-FEED_FORWARD: Mapping[str, Callable[[str, Line], FeedForward]] = {
+FEED_FORWARD: Mapping[str, Read[FeedForward]] = {
     "affine": _affine,
+    "number": _number,
+    "sign": _sign,
     "product": _product,
 }
 
@@ -192,21 +238,31 @@ def _table(line: Line, lines: Lines) -> Table:
     rows = []
     while lines.first.symbols == ["->"]:
         row = lines.take()
-        rows.append(Row(row.names("a value", "->"), row.names("a value")))
+        rows.append(Row(_matched(row), row.names("a value")))
     return Table(name, inputs, outputs, tuple(rows))
+
+
+def _loop(lines: Lines) -> tuple[tuple[str, str], ...]:
+    lines.heading("loop")
+    pairs = []
+    for line in lines.until(lambda line: line.sees("unembedding", ":")):
+        source = line.name("a feature or 'unembedding:'")
+        line.skip("->")
+        pairs.append((source, line.name("a feature")))
+    return tuple(pairs)
 
 
 def _unembedding(lines: Lines) -> Unembed:
     line = lines.take()
     if not line.sees("unembedding", ":"):
-        line.wrong("'attention', 'feed-forward', 'layer' or 'unembedding:'")
+        line.wrong("'attention', 'feed-forward', 'layer', 'loop' or 'unembedding:'")
     line.skip("unembedding", ":")
     features = line.names("a feature", "->")
     line.skip("token")
     line.finish()
-    rows: dict[str, tuple[str, ...]] = {}
+    rows: dict[str, tuple[str | None, ...]] = {}
     for line in lines.until(lambda line: line.sees("default", ":")):
-        row = line.names("a value", "->")
+        row = _matched(line)
         if line.next.text in rows:
             line.wrong("a token without a row yet")
         rows[line.name("a token")] = row
@@ -215,3 +271,14 @@ def _unembedding(lines: Lines) -> Unembed:
     default = line.name("a token")
     line.finish()
     return Unembed(features, rows, default)
+
+
+def _matched(line: Line) -> tuple[str | None, ...]:
+    """Read what a row matches, and the arrow behind it."""
+    cells: list[str | None] = []
+    while not line.sees("->"):
+        anything = line.sees("*")  # a value with that name is a string
+        cell = line.name("a value or '->'")
+        cells.append(None if anything else cell)
+    line.skip("->")
+    return tuple(cells)
