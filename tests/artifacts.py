@@ -15,6 +15,7 @@ from tm2tf.errors import ArtifactError
 from tm2tf.lowering import lower
 from tm2tf.machine import library
 from tm2tf.weights import folder as artifact
+from tm2tf.weights.labels import KEPT
 from tm2tf.weights.matrix import Matrix
 
 BOTH = pytest.mark.parametrize("check", [True, False])
@@ -25,7 +26,7 @@ FILES = (artifact.MANIFEST, artifact.WEIGHTS)
 def compiled(name):
     path = library.find(name).path
     machine = formats.parse(path.read_text(encoding="utf-8"), str(path))
-    return lower(trace.program(machine), "trace"), machine
+    return lower(trace.program(machine, {}), "trace"), machine
 
 
 @cache
@@ -70,11 +71,12 @@ def assert_same(one, other):
             assert y.flags.writeable
             assert y.dtype.isnative
         assert getattr(a, "shape", ()) == getattr(b, "shape", ()), name
-    for label in ("construction", "target", "directions", "tokens", "readouts", "bounds"):
+    for label in KEPT:
         assert getattr(one, label) == getattr(other, label), label
     for a, b in zip(one.layers, other.layers, strict=True):
         assert (a.purpose, a.feed_forward.neurons) == (b.purpose, b.feed_forward.neurons)
-        assert [(h.name, h.kind) for h in a.heads] == [(h.name, h.kind) for h in b.heads]
+        labels = [[(h.name, h.kind, h.offset) for h in layer.heads] for layer in (a, b)]
+        assert labels[0] == labels[1]
 
 
 def refused(folder, check, *words):

@@ -48,7 +48,7 @@ def test_library_machines_come_back_exactly(name, dense, tmp_path, monkeypatch):
 @given(machines(words=ODD, tapes=(1, 2), states=(2, 4), symbols=(2, 3)))
 def test_random_machines_come_back_exactly(machine):
     with tempfile.TemporaryDirectory() as where:
-        assert_round_trip(Path(where), lower(trace.program(machine), "trace"), machine)
+        assert_round_trip(Path(where), lower(trace.program(machine, {}), "trace"), machine)
 
 
 def test_bits_of_every_float_come_back(tmp_path):
@@ -110,7 +110,7 @@ from tm2tf.lowering import lower
 from tm2tf.machine import library
 from tm2tf.weights import folder
 machine = formats.parse(library.find("matching").path.read_text(encoding="utf-8"))
-sys.stdout.write(folder.weights_sha256(lower(trace.program(machine), "trace")))
+sys.stdout.write(folder.weights_sha256(lower(trace.program(machine, {}), "trace")))
 """
     root = Path(__file__).parent.parent
     done = subprocess.run(

@@ -11,21 +11,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tm2tf.errors import TargetError, choose
-from tm2tf.lowering import hard
-from tm2tf.program.operations import Affine, CausalSum, Latest, Operation, Product, Relative, Table
+from tm2tf.lowering import hard, tracr
+from tm2tf.program.operations import (
+    Affine,
+    CausalSum,
+    Latest,
+    Number,
+    Operation,
+    Product,
+    Relative,
+    Sign,
+    Table,
+)
 from tm2tf.program.program import Program
 from tm2tf.weights.model import Weights
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An arithmetic and architecture that weights can be for."""
+    """An arithmetic and architecture that weights can be for.
+
+    `lower` takes a program, the construction's name and, for weights that depend on it, how many
+    positions there are.
+    """
 
     name: str
     summary: str
     dtype: str
     operations: frozenset[type[Operation]]
-    lower: Callable[[Program, str], Weights]
+    lower: Callable[[Program, str, int | None], Weights]
 
 
 TARGETS = (
@@ -33,8 +47,15 @@ TARGETS = (
         "hard",
         "float64, no layer norm, uniform and rightmost-hard attention, gated ReLU neurons",
         "float64",
-        frozenset({CausalSum, Latest, Relative, Affine, Product, Table}),
-        hard.lower,
+        frozenset({CausalSum, Latest, Relative, Affine, Number, Sign, Product, Table}),
+        lambda program, construction, positions: hard.lower(program, construction),
+    ),
+    Target(
+        "tracr",
+        "a RASP program compiled by tracr, looped: softmax attention, relu, no layer norm",
+        "float64",
+        frozenset({Relative, Table}),
+        tracr.lower,
     ),
 )
 
@@ -44,20 +65,26 @@ def by_name(name: str) -> Target:
     return choose("target", name, TARGETS)
 
 
-def lower(program: Program, construction: str, target: str = "hard") -> Weights:
+def lower(
+    program: Program, construction: str, target: str = "hard", positions: int | None = None
+) -> Weights:
     """Return the weights that compute a program on a target.
+
+    `positions` is how many a looped program is for, if that is known: its window and what begins
+    and ends it. Target "tracr" has to know.
 
     Raises:
         TargetError: the program uses an operation that the target cannot express.
+        ExtraError: the target needs a package that is not installed.
     """
     chosen = by_name(target)
-    for layer in program.layers:
-        for operation in (*layer.attention, *layer.feed_forward):
-            kind = type(operation)
-            if kind not in chosen.operations:
-                able = [known.name for known in TARGETS if kind in known.operations]
-                raise TargetError(
-                    f"construction {construction!r} uses {kind.__name__}, which target "
-                    f"{target!r} cannot express; targets that can: {', '.join(able) or 'none'}"
-                )
-    return chosen.lower(program, construction)
+    operations = [op for layer in program.layers for op in (*layer.attention, *layer.feed_forward)]
+    used = dict.fromkeys(type(operation) for operation in operations)
+    missing = [kind.__name__ for kind in used if kind not in chosen.operations]
+    if missing:
+        able = [known.name for known in TARGETS if known.operations.issuperset(used)]
+        raise TargetError(
+            f"construction {construction!r} uses {', '.join(missing)}, which target {target!r} "
+            f"cannot express; targets that can: {', '.join(able) or 'none'}"
+        )
+    return chosen.lower(program, construction, positions)

@@ -27,188 +27,192 @@ C = 2 MAX_KEY > |w|. (The parabola is folklore in hard-attention constructions, 
 The value at the begin token, and its flag, are the same in every run, so W_V replaces that value
 by the default, and the flag is read as 0 there.
 
-Relative. `Latest` with query n - offset, key n, all positions but the first.
+`Latest` by words. Queries and keys are the one-hot words, side by side, and the flag:
+    q = (query words, 1),  k = (key words, flag)          q.k = matches + flag,
+    k = (0, D + 1/2)  at the begin token                  q.k = D + 1/2,
+for D words a key: a full match where the flag is 1 has D + 1 and wins; every other position has
+at most D. Margin 1/2, and every number is a multiple of 1/2 below D + 2.
+
+Values. A value may be several features, and integers too: hard attention brings them unchanged.
+
+Relative. A "relative" head. Its first position carries the default, as above.
+
+Sign. With r(v) = relu(v): [v >= 1] = r(v) - r(v - 1) for an integer v, and alike for -v.
 
 Product. relu(a) b + relu(-a) (-b) = ab: two neurons. Exact while |ab| <= 2^53.
 
-Table. One neuron a row: relu(sum of its k input directions - (k - 1)) is 1 where the row
-matches and 0 elsewhere.
+Table. One neuron a row: relu(sum of the k input directions it asks for - (k - 1)) is 1 where the
+row matches and 0 elsewhere.
 
 Unembedding. logit(token) = (directions of its row that are set) - (f - 1) for f features: 1 for
 the row's own token, at most 0 for others; the default token has 1/2. Margin 1/2.
+
+Loops. `W_loop` copies a feature at the end of a pass to its place at the beginning of the next.
+
+Bits. If a program has no integers but flags (no position, sums, products, addresses), every
+number above is a multiple of 1/2 and at most m, the greatest of: inputs of a table, features of
+the unembedding, D + 1 of a lookup. Then ceil(log2(2 m + 1)) significant bits hold all partial
+sums, and the same weights are exact in bfloat16 (8 bits), float16 (11) and float32 (24).
+Otherwise the count is 53: float64.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
 
 import numpy as np
 
-from tm2tf.lowering.layout import Form, Layout, allocate, at_begin, constant
+from tm2tf.errors import TargetError
+from tm2tf.lowering.begin import Begin, at_begin
+from tm2tf.lowering.layout import Form, Layout, allocate, constant
+from tm2tf.lowering.lookups import (
+    MAX_KEY,
+    Parabola,
+    add_squares,
+    address_head,
+    by_address,
+    prepare,
+    relative_head,
+    word_head,
+)
+from tm2tf.lowering.neurons import Neurons
 from tm2tf.program import program as ir
-from tm2tf.program.features import POSITION, Categorical
-from tm2tf.program.operations import Affine, CausalSum, Latest, Product, Relative, Table, writes
+from tm2tf.program.features import POSITION, Categorical, Integer
+from tm2tf.program.operations import (
+    SIGNS,
+    CausalSum,
+    Latest,
+    Operation,
+    Product,
+    Relative,
+    Sign,
+    Table,
+    reads,
+    writes,
+)
 from tm2tf.weights.matrix import Matrix
-from tm2tf.weights.model import Bounds, FeedForward, Head, Layer, Readout, Weights
+from tm2tf.weights.model import Bounds, Head, Layer, Readout, Weights
 
 MAX_POSITION = 2**51
-MAX_KEY = 2**26
-
-
-@dataclass
-class _Neurons:
-    """Neurons of one feed-forward layer, gathered one by one."""
-
-    layout: Layout
-    names: list[str] = field(default_factory=list)
-    gate: list[Form] = field(default_factory=list)
-    inner: list[Form] = field(default_factory=list)
-    out: list[tuple[int, int, float]] = field(default_factory=list)
-    snap: list[bool] = field(default_factory=list)
-
-    def add(
-        self, name: str, gate: Form, inner: Form, out: dict[int, float], snap: bool = False
-    ) -> None:
-        """Add a neuron that writes out[direction] * (relu(gate) * inner)."""
-        number = len(self.names)
-        self.names.append(name)
-        self.gate.append(gate)
-        self.inner.append(inner)
-        self.out += [(number, direction, weight) for direction, weight in out.items()]
-        self.snap.append(snap)
-
-    def build(self) -> FeedForward:
-        """Return the tensors."""
-        width, d_model = len(self.names), len(self.layout.names)
-        columns = {}
-        for kind, forms in (("gate", self.gate), ("inner", self.inner)):
-            entries = (entry for i, form in enumerate(forms) for entry in form.entries(i))
-            columns[kind] = Matrix.from_entries((d_model, width), entries)
-        return FeedForward(
-            neurons=tuple(self.names),
-            W_gate=columns["gate"],
-            b_gate=np.array([form.constant for form in self.gate], dtype=np.float64),
-            W_in=columns["inner"],
-            b_in=np.array([form.constant for form in self.inner], dtype=np.float64),
-            W_out=Matrix.from_entries((width, d_model), self.out),
-            snap=np.array(self.snap, dtype=np.bool_),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Lookup:
-    """A `Latest` or `Relative`, made alike: forms to compare, value directions to bring.
-
-    `where` is 0 at the begin token; `at_begin` is what `value` is there.
-    """
-
-    out: str
-    query: Form
-    key: Form
-    where: Form
-    value: str
-    default: str
-    at_begin: str | None
+ANY = "*"
+"""How a neuron's name shows an input that its row does not ask for."""
 
 
 def lower(program: ir.Program, construction: str) -> Weights:
-    """Return the weights of a program for the hard target."""
+    """Return the weights of a program for the hard target.
+
+    Raises:
+        TargetError: a looped program asks for a default that no position can bring.
+    """
     layout = allocate(program)
-    begin = at_begin(program)
-    lookups = [
-        [_lookup(op, layout, *begin) for op in layer.attention if not isinstance(op, CausalSum)]
-        for layer in program.layers
-    ]
-    coordinates = {
-        lookup.out: {
-            part: layout.new(f"{lookup.out}.{part}") for part in ("key", "key^2", "query^2")
-        }
-        for found in lookups
-        for lookup in found
+    begin = at_begin(program, layout.names.index("begin"))
+    places = {
+        op.name: prepare(op, layout)
+        for op in _operations(program)
+        if isinstance(op, Latest) and by_address(op, layout)
     }
     layers: list[Layer] = []
     ready: dict[str, int] = {}
-    for layer, found in zip(program.layers, lookups, strict=True):
+    for layer in program.layers:
+        found = [op for op in layer.attention if isinstance(op, Latest) and op.name in places]
         if found:
-            neurons = _Neurons(layout)
+            neurons = Neurons(layout)
             for lookup in found:
-                _squares(lookup, coordinates[lookup.out], neurons)
-            names = ", ".join(lookup.out for lookup in found)
+                add_squares(lookup, places[lookup.name], begin, layout, neurons)
+            names = ", ".join(lookup.name for lookup in found)
             layers.append(Layer(f"squares of the addresses for {names}", (), neurons.build()))
-        layers.append(_layer(layer, found, coordinates, layout))
+        lowered = _layer(layer, places, begin, layout, looped=bool(program.loop))
+        if lowered.heads or lowered.feed_forward.neurons:  # names of linear forms need no layer
+            layers.append(lowered)
         for op in (*layer.attention, *layer.feed_forward):
             ready |= {name: len(layers) - 1 for name in writes(op)}
-    W_E, W_pos = _embedding(program, layout)
+    counts = _reads_position(program)
+    W_E, W_fixed = _embedding(program, layout)
+    W_pos = np.zeros(len(layout.names))
+    W_pos[layout.single(POSITION)] = float(counts)
     W_U, b_U = _unembedding(program, layout)
     return Weights(
         construction=construction,
         target="hard",
         directions=tuple(layout.names),
         tokens=program.tokens,
-        readouts=tuple(_readouts(program, layout, ready)),
-        bounds=Bounds(position=MAX_POSITION, key=MAX_KEY),
+        readouts=tuple(
+            readout
+            for readout in _readouts(program, layout, ready)
+            if counts or readout.feature.name != POSITION
+        ),
+        bounds=Bounds(position=MAX_POSITION, key=MAX_KEY, bits=_bits(program)),
         W_E=W_E,
         W_pos=W_pos,
         layers=tuple(layers),
         W_U=W_U,
         b_U=b_U,
+        W_loop=_loop(program, layout) if program.loop else None,
+        W_fixed=W_fixed if program.loop else None,
     )
 
 
-def _lookup(
-    op: Latest | Relative,
-    layout: Layout,
-    numbers: dict[str, int],
-    words: dict[str, str | None],
-) -> _Lookup:
-    """Return a lookup, given the integers and the categoricals at the begin token."""
-    begin = Form({layout.names.index("begin"): 1.0})
-    if isinstance(op, Latest):
-        forms = layout.forms
-        query, key = forms[op.query], forms[op.key]
-        where = forms[op.where] + begin * -numbers[op.where]
-    else:
-        key = layout.forms[POSITION]
-        query = key + constant(-op.offset)
-        where = constant(1.0) + -begin
-    return _Lookup(op.out, query, key, where, op.value, op.default, words[op.value])
+def _operations(program: ir.Program) -> list[Operation]:
+    return [op for layer in program.layers for op in (*layer.attention, *layer.feed_forward)]
 
 
-def _squares(lookup: _Lookup, place: dict[str, int], neurons: _Neurons) -> None:
-    """Add the neurons that prepare a lookup: the gated key, its square, the query's square."""
-    name, closed = lookup.out, float(2 * MAX_KEY)
-    for sign, side in ((1.0, "+"), (-1.0, "-")):
-        key, query = lookup.key * sign, lookup.query * sign
-        gate = key + lookup.where * closed + constant(-closed)
-        neurons.add(f"{name}.key {side}", gate, constant(1.0), {place["key"]: sign})
-        neurons.add(f"{name}.key^2 {side}", gate, key, {place["key^2"]: 1.0})
-        neurons.add(f"{name}.query^2 {side}", query, query, {place["query^2"]: 1.0})
+def _reads_position(program: ir.Program) -> bool:
+    """Return whether anything depends on the position, as causal sums do."""
+    return any(isinstance(op, CausalSum) or POSITION in reads(op) for op in _operations(program))
+
+
+def _bits(program: ir.Program) -> int:
+    """Return the significant bits that the module's docstring derives."""
+    integers = {f.name for f in program.features if isinstance(f, Integer)}
+    most = len(program.unembed.features)
+    for op in _operations(program):
+        match op:
+            case CausalSum() | Product() | Sign():
+                return 53
+            case Latest(key=key, values=values):
+                if integers.intersection((*key, *values)):
+                    return 53
+                most = max(most, len(key) + 1)
+            case Table(inputs=inputs):
+                most = max(most, len(inputs))
+    return math.ceil(math.log2(2 * most + 1))
 
 
 def _layer(
-    layer: ir.Layer,
-    lookups: list[_Lookup],
-    coordinates: dict[str, dict[str, int]],
-    layout: Layout,
+    layer: ir.Layer, places: dict[str, Parabola], begin: Begin, layout: Layout, looped: bool
 ) -> Layer:
-    sums = [op for op in layer.attention if isinstance(op, CausalSum)]
-    heads = [_sum_head(op, layout) for op in sums]
-    heads += [_lookup_head(lookup, coordinates[lookup.out], layout) for lookup in lookups]
-    neurons = _Neurons(layout)
-    for op in (*sums, *layer.feed_forward):
+    heads: list[Head] = []
+    neurons = Neurons(layout)
+    for op in (*layer.attention, *layer.feed_forward):
         match op:
             case CausalSum():
+                heads.append(_sum_head(op, layout))
                 _sum_neuron(op, layout, neurons)
+            case Latest():
+                place = places.get(op.name)
+                heads.append(
+                    word_head(op, begin, layout)
+                    if place is None
+                    else address_head(op, place, begin, layout)
+                )
+            case Relative():
+                if looped and op.default is not None:
+                    raise TargetError(
+                        f"{op.out!r} asks for a default beyond the ends of a looped program, "
+                        "which target 'hard' does not have; put a cell there that says it"
+                    )
+                heads.append(relative_head(op, begin, layout))
             case Product():
                 left, right = layout.forms[op.left], layout.forms[op.right]
                 out = {layout.single(op.out): 1.0}
                 neurons.add(f"{op.out} +", left, right, out)
                 neurons.add(f"{op.out} -", -left, -right, out)
+            case Sign():
+                _sign_neurons(op, layout, neurons)
             case Table():
                 _table_neurons(op, layout, neurons)
-            case Affine():
-                pass
+            case _:
+                pass  # Affine and Number are linear forms: a name, no neuron
     made = [name for op in (*layer.attention, *layer.feed_forward) for name in writes(op)]
     return Layer(", ".join(made), tuple(heads), neurons.build())
 
@@ -228,7 +232,7 @@ def _sum_head(op: CausalSum, layout: Layout) -> Head:
     )
 
 
-def _sum_neuron(op: CausalSum, layout: Layout, neurons: _Neurons) -> None:
+def _sum_neuron(op: CausalSum, layout: Layout, neurons: Neurons) -> None:
     gate = layout.forms[POSITION]
     if op.when is not None:
         closed = float(MAX_POSITION)
@@ -240,72 +244,76 @@ def _sum_neuron(op: CausalSum, layout: Layout, neurons: _Neurons) -> None:
         neurons.add(f"{op.out} constant", gate, constant(offset), out)
 
 
-def _lookup_head(lookup: _Lookup, place: dict[str, int], layout: Layout) -> Head:
-    """Return the head with q = (2p, 1, p^2) and the keys of the module's docstring."""
-    d_model, begin = len(layout.names), layout.names.index("begin")
-    absent = constant(1.0) + -lookup.where
-    queries = (lookup.query * 2.0, constant(1.0), Form({place["query^2"]: 1.0}))
-    keys = (
-        Form({place["key"]: 1.0}),
-        Form({place["key^2"]: -1.0, begin: 0.5}) + -absent,
-        absent,
-    )
-    values, outs = layout.values[lookup.value], layout.values[lookup.out]
-    brought = [(values[word], column, 1.0) for column, word in enumerate(outs)]
-    brought.append((begin, list(outs).index(lookup.default), 1.0))
-    if lookup.at_begin is not None:  # the begin token brings the default instead
-        brought.append((begin, list(outs).index(lookup.at_begin), -1.0))
-    tensors: dict[str, Any] = {}
-    for letter, forms in (("Q", queries), ("K", keys)):
-        entries = (entry for i, form in enumerate(forms) for entry in form.entries(i))
-        tensors[f"W_{letter}"] = Matrix.from_entries((d_model, 3), entries)
-        tensors[f"b_{letter}"] = np.array([form.constant for form in forms], dtype=np.float64)
-    return Head(
-        name=lookup.out,
-        kind="latest",
-        W_V=Matrix.from_entries((d_model, len(outs)), brought),
-        W_O=Matrix.from_entries(
-            (len(outs), d_model), [(i, outs[word], 1.0) for i, word in enumerate(outs)]
-        ),
-        **tensors,
-    )
+def _sign_neurons(op: Sign, layout: Layout, neurons: Neurons) -> None:
+    negative, zero, positive = (layout.values[op.out][word] for word in SIGNS)
+    value = layout.forms[op.value]
+    neurons.add(f"{op.out}: one", constant(1.0), constant(1.0), {zero: 1.0})
+    for sign, word, direction in ((1.0, "+", positive), (-1.0, "-", negative)):
+        far = value * sign + constant(-1.0)
+        neurons.add(f"{op.out}: {word}", value * sign, constant(1.0), {direction: 1.0, zero: -1.0})
+        neurons.add(f"{op.out}: {word}, more", far, constant(1.0), {direction: -1.0, zero: 1.0})
 
 
-def _table_neurons(op: Table, layout: Layout, neurons: _Neurons) -> None:
-    bias = 1.0 - len(op.inputs)
+def _table_neurons(op: Table, layout: Layout, neurons: Neurons) -> None:
     for row in op.rows:
-        gate = constant(bias)
-        for name, value in zip(op.inputs, row.inputs, strict=True):
+        asked = [(n, v) for n, v in zip(op.inputs, row.inputs, strict=True) if v is not None]
+        gate = constant(1.0 - len(asked))
+        for name, value in asked:
             gate = gate + Form({layout.values[name][value]: 1.0})  # an input may be named twice
         pairs = zip(op.outputs, row.outputs, strict=True)
         out = {layout.values[name][value]: 1.0 for name, value in pairs}
-        label = f"{op.name}: {', '.join(row.inputs)} -> {', '.join(row.outputs)}"
+        inputs = ", ".join(ANY if value is None else value for value in row.inputs)
+        label = f"{op.name}: {inputs} -> {', '.join(row.outputs)}"
         neurons.add(label, gate, constant(1.0), out)
 
 
-def _embedding(program: ir.Program, layout: Layout) -> tuple[Matrix, np.ndarray]:
+def _embedding(program: ir.Program, layout: Layout) -> tuple[Matrix, Matrix]:
+    """Return W_E, and the part of it that a loop does not carry on, which tokens go on adding."""
+    carried = {destination for _, destination in program.loop}
     entries: list[tuple[int, int, float]] = []
+    fixed: list[tuple[int, int, float]] = []
     for number, token in enumerate(program.tokens):
         if token.role == "begin":
-            entries.append((number, layout.names.index("begin"), 1.0))
+            fixed.append((number, layout.names.index("begin"), 1.0))
         for name, value in token.values.items():
+            where = entries if name in carried else fixed
             if isinstance(value, str):
-                entries.append((number, layout.values[name][value], 1.0))
+                where.append((number, layout.values[name][value], 1.0))
             else:
-                entries.append((number, layout.single(name), float(value)))
-    W_pos = np.zeros(len(layout.names))
-    W_pos[layout.single(POSITION)] = 1.0
-    return Matrix.from_entries((len(program.tokens), len(layout.names)), entries), W_pos
+                where.append((number, layout.single(name), float(value)))
+    shape = (len(program.tokens), len(layout.names))
+    return Matrix.from_entries(shape, entries + fixed), Matrix.from_entries(shape, fixed)
+
+
+def _loop(program: ir.Program, layout: Layout) -> Matrix:
+    """Return W_loop: the directions at the end of a pass to those at the beginning of the next."""
+    entries: list[tuple[int, int, float]] = []
+    for source, destination in program.loop:
+        if source in layout.values:
+            places = layout.values[destination]
+            entries += [(d, places[word], 1.0) for word, d in layout.values[source].items()]
+            continue
+        form, place = layout.forms[source], layout.single(destination)
+        if form.constant:
+            raise TargetError(
+                f"{source!r} has a constant part, which target 'hard' cannot carry to the next "
+                "pass; take it off, and add it where it is read"
+            )
+        entries += [(d, place, weight) for d, weight in form.weights.items()]
+    width = len(layout.names)
+    return Matrix.from_entries((width, width), entries)
 
 
 def _unembedding(program: ir.Program, layout: Layout) -> tuple[Matrix, np.ndarray]:
     ids = {token.name: number for number, token in enumerate(program.tokens)}
     b_U = np.zeros(len(ids))
-    entries = []
+    entries: list[tuple[int, int, float]] = []
     for token, row in program.unembed.rows.items():
-        b_U[ids[token]] = 1.0 - len(row)
-        for name, value in zip(program.unembed.features, row, strict=True):
-            entries.append((layout.values[name][value], ids[token], 1.0))
+        asked = [
+            (n, v) for n, v in zip(program.unembed.features, row, strict=True) if v is not None
+        ]
+        b_U[ids[token]] = 1.0 - len(asked)
+        entries += [(layout.values[name][value], ids[token], 1.0) for name, value in asked]
     b_U[ids[program.unembed.default]] = 0.5
     return Matrix.from_entries((len(layout.names), len(ids)), entries), b_U
 

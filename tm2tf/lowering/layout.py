@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
-from tm2tf.program.operations import Affine, CausalSum, Latest, Product, Relative, Table, writes
+from tm2tf.program.operations import Affine, CausalSum, Latest, Number, writes
 from tm2tf.program.program import Program
 
 
@@ -74,13 +74,13 @@ class Layout:
 
 
 def allocate(program: Program) -> Layout:
-    """Return a layout with every feature of a program; affine ones get forms, not directions.
+    """Return a layout with every feature of a program; linear ones get forms, not directions.
 
     Besides: `begin`, 1 at the first token alone, and for each causal sum its mean.
     """
     layout = Layout()
     operations = [op for layer in program.layers for op in (*layer.attention, *layer.feed_forward)]
-    affine = {op.out: op for op in operations if isinstance(op, Affine)}
+    linear = {op.out for op in operations if isinstance(op, Affine | Number)}
     made = {name for op in operations for name in writes(op)}
     by_name = {feature.name: feature for feature in program.features}
     layout.new("begin")
@@ -92,35 +92,26 @@ def allocate(program: Program) -> Layout:
         if isinstance(op, CausalSum):
             layout.means[op.out] = layout.new(f"{op.out}.mean")
         for name in writes(op):
-            if name not in affine:
+            if name not in linear:
                 layout.feature(by_name[name])
-        if isinstance(op, Affine):
-            total = constant(op.constant)
-            for coefficient, name in op.terms:
-                total = total + layout.forms[name] * coefficient
-            layout.forms[op.out] = total
+        if isinstance(op, Affine | Number):
+            layout.forms[op.out] = _linear(op, layout)
+        if isinstance(op, Latest):
+            for out, value in zip(op.outs, op.values, strict=True):
+                if value in layout.forms:  # a constant in it is the same everywhere
+                    offset = layout.forms[value].constant
+                    layout.forms[out] = layout.forms[out] + constant(offset)
     return layout
 
 
-def at_begin(program: Program) -> tuple[dict[str, int], dict[str, str | None]]:
-    """Return the integers and the categoricals at the first position, the same in every run."""
-    numbers = {f.name: 0 for f in program.features if isinstance(f, Integer)} | {POSITION: 1}
-    words: dict[str, str | None] = {
-        f.name: None for f in program.features if isinstance(f, Categorical)
-    }
-    for layer in program.layers:
-        for op in (*layer.attention, *layer.feed_forward):
-            match op:
-                case CausalSum(out, value, when):
-                    numbers[out] = numbers[value] if when is None or numbers[when] else 0
-                case Latest(out=out, default=default) | Relative(out=out, default=default):
-                    words[out] = default
-                case Affine(out, terms, offset):
-                    numbers[out] = offset + sum(c * numbers[name] for c, name in terms)
-                case Product(out, left, right):
-                    numbers[out] = numbers[left] * numbers[right]
-                case Table(_, inputs, outputs, rows):
-                    found = [row for row in rows if row.inputs == tuple(words[i] for i in inputs)]
-                    if found:
-                        words |= zip(outputs, found[0].outputs, strict=True)
-    return numbers, words
+def _linear(op: Affine | Number, layout: Layout) -> Form:
+    """Return the form that a linear operation names."""
+    match op:
+        case Affine(_, terms, offset):
+            total = constant(offset)
+            for coefficient, name in terms:
+                total = total + layout.forms[name] * coefficient
+            return total
+        case Number(_, feature, numbers):
+            places = layout.values[feature]
+            return Form({places[word]: float(n) for word, n in numbers})

@@ -33,13 +33,12 @@ from tm2tf.errors import ArtifactError, FormatError
 from tm2tf.formats import native, native_writer
 from tm2tf.machine.spec import Machine
 from tm2tf.weights.files import TEMPORARY, locked, replace_files
+from tm2tf.weights.labels import KEPT, Labels, Shape
 from tm2tf.weights.manifest import (
     AGAIN,
     FORMAT,
     VERSIONS,
-    Labels,
     Manifest,
-    Shape,
     Storage,
     from_json,
     laid_out,
@@ -206,16 +205,20 @@ class _Reader:
             Layer(
                 layer.purpose,
                 tuple(
-                    Head(head.name, head.kind, **under(f"blocks.{n}.attn.{i}", _HEAD))
+                    Head(
+                        head.name,
+                        head.kind,
+                        offset=head.offset,
+                        **under(f"blocks.{n}.attn.{i}", _HEAD),
+                    )
                     for i, head in enumerate(layer.heads)
                 ),
                 FeedForward(layer.neurons, **under(f"blocks.{n}.mlp", _FEED_FORWARD)),
             )
             for n, layer in enumerate(labels.layers)
         )
-        kept = ("construction", "target", "directions", "tokens", "readouts", "bounds")
-        ends = {name: built[name] for name in ("W_E", "W_pos", "W_U", "b_U")}
-        return Weights(**{name: getattr(labels, name) for name in kept}, layers=layers, **ends)
+        ends = {name: tensor for name, tensor in built.items() if "." not in name}
+        return Weights(**{name: getattr(labels, name) for name in KEPT}, layers=layers, **ends)
 
     def shapes(self) -> dict[str, Shape]:
         """Return the shapes that the labels ask for, once there is data enough for them.

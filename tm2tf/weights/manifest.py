@@ -11,109 +11,29 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from math import isfinite, prod
+from math import isfinite
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from tm2tf.errors import ArtifactError
 from tm2tf.machine.spec import Outcome
 from tm2tf.program.features import Categorical, Feature, Integer
 from tm2tf.program.program import Role, Token
-from tm2tf.weights.model import Bounds, HeadKind, Readout, Weights
+from tm2tf.weights.labels import HeadLabels, Labels, LayerLabels, Shape
+from tm2tf.weights.model import Bounds, HeadKind, Readout
 
 FORMAT = "tm2tf"
-VERSIONS = (1,)
+VERSIONS = (2,)
 DTYPE = "float64"
+BOUNDS = ("position", "key", "bits")
 FIELDS = ("format", "format_version", "tm2tf_version", "construction", "target", "dtype", "sizes",
-          "bounds", "tensors", "directions", "tokens", "readouts", "layers", "machine",
-          "weights_sha256", "manifest_sha256")  # fmt: skip
+          "bounds", "options", "looped", "position_table", "tensors", "directions", "tokens",
+          "readouts", "layers", "machine", "weights_sha256", "manifest_sha256")  # fmt: skip
 AGAIN = "compile the machine again"
 LARGEST = 2**53
 """No integer of a manifest is larger: float64 weights hold integers exactly up to here."""
 
 Storage = Literal["dense", "sparse"]
-Shape = tuple[int, ...]
 Word = TypeVar("Word", bound=str)
-
-
-@dataclass(frozen=True, slots=True)
-class HeadLabels:
-    """A head's name, kind and widths (of queries and keys; of values)."""
-
-    name: str
-    kind: HeadKind
-    d_head: int
-    d_value: int
-
-
-@dataclass(frozen=True, slots=True)
-class LayerLabels:
-    """A layer's purpose, its heads, and the names of its neurons."""
-
-    purpose: str
-    heads: tuple[HeadLabels, ...]
-    neurons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Everything of `Weights` but the tensors."""
-
-    construction: str
-    target: str
-    directions: tuple[str, ...]
-    tokens: tuple[Token, ...]
-    readouts: tuple[Readout, ...]
-    bounds: Bounds
-    layers: tuple[LayerLabels, ...]
-
-    @staticmethod
-    def of(weights: Weights) -> Labels:
-        """Return the labels of weights."""
-        layers = tuple(
-            LayerLabels(
-                layer.purpose,
-                tuple(
-                    HeadLabels(head.name, head.kind, len(head.b_Q), head.W_O.shape[0])
-                    for head in layer.heads
-                ),
-                layer.feed_forward.neurons,
-            )
-            for layer in weights.layers
-        )
-        kept = ("construction", "target", "directions", "tokens", "readouts", "bounds")
-        return Labels(**{name: getattr(weights, name) for name in kept}, layers=layers)
-
-    def shapes(self) -> dict[str, Shape]:
-        """Return the shape of every tensor by name, in the order of `Weights.tensors`."""
-        model, vocab = len(self.directions), len(self.tokens)
-        shapes: dict[str, Shape] = {"W_E": (vocab, model), "W_pos": (model,)}
-        for number, layer in enumerate(self.layers):
-            for index, head in enumerate(layer.heads):
-                at = f"blocks.{number}.attn.{index}"
-                for letter in "QK":
-                    shapes[f"{at}.W_{letter}"] = (model, head.d_head)
-                    shapes[f"{at}.b_{letter}"] = (head.d_head,)
-                shapes[f"{at}.W_V"] = (model, head.d_value)
-                shapes[f"{at}.W_O"] = (head.d_value, model)
-            at, mlp = f"blocks.{number}.mlp", len(layer.neurons)
-            for letter in ("gate", "in"):
-                shapes[f"{at}.W_{letter}"] = (model, mlp)
-                shapes[f"{at}.b_{letter}"] = (mlp,)
-            shapes[f"{at}.W_out"] = (mlp, model)
-            shapes[f"{at}.snap"] = (mlp,)
-        return shapes | {"W_U": (model, vocab), "b_U": (vocab,)}
-
-    def sizes(self) -> dict[str, int]:
-        """Return the sizes that the labels imply, as `Weights` names them."""
-        shapes = self.shapes().items()
-        return {
-            "d_model": len(self.directions),
-            "d_vocab": len(self.tokens),
-            "d_mlp": max((len(layer.neurons) for layer in self.layers), default=0),
-            "layers": len(self.layers),
-            "heads": sum(len(layer.heads) for layer in self.layers),
-            "parameters": sum(prod(shape) for name, shape in shapes if not name.endswith(".snap")),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +81,10 @@ def to_json(manifest: Manifest) -> dict[str, object]:
         "target": labels.target,
         "dtype": DTYPE,
         "sizes": labels.sizes(),
-        "bounds": {"position": int(labels.bounds.position), "key": int(labels.bounds.key)},
+        "bounds": {name: int(getattr(labels.bounds, name)) for name in BOUNDS},
+        "options": {name: int(value) for name, value in labels.options.items()},
+        "looped": labels.looped,
+        "position_table": labels.position_table,
         "tensors": {
             name: {"shape": list(shape), "storage": manifest.storage[name]}
             for name, shape in labels.shapes().items()
@@ -192,7 +115,8 @@ def _readout_json(readout: Readout) -> dict[str, object]:
     feature, layer = readout.feature, int(readout.layer)
     if isinstance(feature, Categorical):
         places = {word: int(direction) for word, direction in readout.values}
-        return {"feature": feature.name, "kind": "categorical", "layer": layer, "values": places}
+        return {"feature": feature.name, "kind": "categorical", "layer": layer, "values": places,
+                "tolerance": float(readout.tolerance)}  # fmt: skip
     terms = [[float(weight), int(direction)] for weight, direction in readout.terms]
     return {"feature": feature.name, "kind": "integer", "low": feature.low, "high": feature.high,
             "layer": layer, "terms": terms, "constant": float(readout.constant)}  # fmt: skip
@@ -200,7 +124,13 @@ def _readout_json(readout: Readout) -> dict[str, object]:
 
 def _layer_json(layer: LayerLabels) -> dict[str, object]:
     heads = [
-        {"name": head.name, "kind": head.kind, "d_head": head.d_head, "d_value": head.d_value}
+        {
+            "name": head.name,
+            "kind": head.kind,
+            "d_head": head.d_head,
+            "d_value": head.d_value,
+            "offset": int(head.offset),
+        }
         for head in layer.heads
     ]
     return {"purpose": layer.purpose, "heads": heads, "neurons": list(layer.neurons)}
@@ -271,6 +201,11 @@ class _Node:
             self.refuse("a finite number with a decimal point")
         return self.value
 
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.refuse("true or false")
+        return self.value
+
     def sha256(self) -> str:
         text = self.text()
         if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
@@ -294,8 +229,9 @@ def from_json(value: object, file: str) -> Manifest:
             labels contradict each other.
     """
     root = _Node(value, "", file)
-    (_, _, version, construction, target, dtype, sizes, bounds, tensors, directions, tokens,
-     readouts, layers, machine, weights, seal) = root.fields(*FIELDS)  # fmt: skip
+    fields = root.fields(*FIELDS)
+    (_, _, version, construction, target, dtype, sizes, bounds, options, looped, table, tensors,
+     directions, tokens, readouts, layers, machine, weights, seal) = fields  # fmt: skip
     version.text()
     dtype.one_of((DTYPE,))
     seal.sha256()
@@ -303,16 +239,21 @@ def from_json(value: object, file: str) -> Manifest:
     if not names:
         directions.refuse("at least one residual direction")
     depth = len(layers.items())
-    position, key = bounds.fields("position", "key")
+    position, key, bits = bounds.fields(*BOUNDS)
     labels = Labels(
         construction=construction.text(),
         target=target.text(),
         directions=names,
         tokens=_tokens(tokens),
         readouts=tuple(_readout(node, len(names), depth) for node in readouts.items()),
-        bounds=Bounds(position.integer(1), key.integer(0)),
-        layers=tuple(_layer(node) for node in layers.items()),
+        bounds=Bounds(position.integer(1), key.integer(0), bits.integer(1)),
+        options={name: node.integer() for name, node in options.pairs()},
+        looped=looped.flag(),
+        position_table=table.flag(),
+        layers=tuple(_layer(node, looped.value) for node in layers.items()),
     )
+    if labels.position_table and not labels.looped:
+        table.refuse("false, for weights that are not looped")
     expected = labels.sizes()
     for name, node in zip(expected, sizes.fields(*expected), strict=True):
         if type(node.value) is not int or node.value != expected[name]:
@@ -353,15 +294,19 @@ def _tokens(node: _Node) -> tuple[Token, ...]:
 
 def _readout(node: _Node, directions: int, layers: int) -> Readout:
     kind = dict(node.pairs()).get("kind", node).value
-    names = ("values",) if kind == "categorical" else ("low", "high", "terms", "constant")
+    categorical = kind == "categorical"
+    names = ("values", "tolerance") if categorical else ("low", "high", "terms", "constant")
     feature, given, layer, *rest = node.fields("feature", "kind", "layer", *names)
     given.one_of(("categorical", "integer"))
     at = layer.integer(-1, layers - 1)
     found: Feature
-    if kind == "categorical":
+    if categorical:
         places = tuple((word, d.integer(0, directions - 1)) for word, d in rest[0].pairs())
         found = Categorical(feature.text(), tuple(word for word, _ in places))
-        return Readout(found, at, values=places)
+        tolerance = rest[1].number()
+        if not 0 <= tolerance < 0.5:
+            rest[1].refuse("a number from 0 to less than 1/2")
+        return Readout(found, at, values=places, tolerance=tolerance)
     low, high, terms, constant = rest
     found = Integer(
         feature.text(), *(None if n.value is None else n.integer() for n in (low, high))
@@ -375,16 +320,24 @@ def _readout(node: _Node, directions: int, layers: int) -> Readout:
     return Readout(found, at, terms=tuple(pairs), constant=constant.number())
 
 
-def _layer(node: _Node) -> LayerLabels:
+def _layer(node: _Node, looped: bool) -> LayerLabels:
     purpose, heads, neurons = node.fields("purpose", "heads", "neurons")
-    return LayerLabels(purpose.text(), tuple(map(_head, heads.items())), neurons.texts())
+    found = tuple(_head(head, looped) for head in heads.items())
+    return LayerLabels(purpose.text(), found, neurons.texts())
 
 
-def _head(node: _Node) -> HeadLabels:
-    name, kind, d_head, d_value = node.fields("name", "kind", "d_head", "d_value")
-    word = kind.one_of(get_args(HeadKind))
-    least, most = (0, 0) if word == "uniform" else (1, LARGEST)
-    return HeadLabels(name.text(), word, d_head.integer(least, most), d_value.integer(0))
+def _head(node: _Node, looped: bool) -> HeadLabels:
+    name, kind, d_head, d_value, offset = node.fields("name", "kind", "d_head", "d_value", "offset")
+    word = kind.one_of(tuple(k for k in get_args(HeadKind) if looped or k != "softmax"))
+    least, most = (1, LARGEST) if word in ("latest", "softmax") else (0, 0)
+    far = LARGEST if word == "relative" else 0
+    return HeadLabels(
+        name.text(),
+        word,
+        d_head.integer(least, most),
+        d_value.integer(0),
+        offset.integer(-far, far),
+    )
 
 
 def _storage(node: _Node, shapes: dict[str, Shape]) -> dict[str, Storage]:

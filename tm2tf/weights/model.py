@@ -7,18 +7,28 @@ norm. At position n (from 1), `x = W_E[token] + n * W_pos`; in each layer, for e
 ReGLU of Shazeer 2020, arXiv 2002.05202; `snap` rounds the neurons so marked to the nearest
 integer); last, the next token is the argmax of `x W_U + b_U` (ties to the lower id).
 
-Heads attend in one of two ways, `kind`:
+Heads attend in one of four ways, `kind`:
 - "uniform": the mean of the values of all positions up to and including this one;
 - "latest": the value at the position with the greatest score `q . k`, ties to the latest
-  (rightmost-hard attention).
+  (rightmost-hard attention);
+- "relative": the value `offset` positions back, or at the first position if that is before it
+  (a relative position bias, all of its weight on one distance);
+- "softmax", in looped weights only: the mean of the values, weighted by softmax(q . k / sqrt(K))
+  over all positions, K being `d_head`.
+
+Weights with a `W_loop` are looped (weight-tied): positions are all there from the beginning, heads
+look both ways ("relative" with a negative offset: further on, or at the last position), and the
+stream at the end of a pass, times `W_loop`, plus `W_fixed` for the token that stands there, plus
+`n * W_pos`, is the stream at the beginning of the next one. They may have a table `W_positions`
+besides, of learned positions as it were: its row n - 1 is added wherever `n * W_pos` is.
 
 Tensors are called as in TransformerLens. Everything is float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -31,12 +41,14 @@ from tm2tf.weights.matrix import Matrix
 NOT_FINITE = -(2**63)
 """What an integer feature reads as when the residual stream holds infinity or no number."""
 
-HeadKind = Literal["uniform", "latest"]
+HeadKind = Literal["uniform", "latest", "relative", "softmax"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """One attention head. A uniform head has `d_head` 0 for queries and keys.
+    """One attention head. "latest" and "softmax" have queries and keys; others a `d_head` of 0.
+
+    `offset` is how far back a "relative" head looks (0 for others).
 
     Shapes: W_Q, W_K `[d_model, d_head]`; b_Q, b_K `[d_head]`; W_V `[d_model, d_value]`;
     W_O `[d_value, d_model]`.
@@ -50,6 +62,7 @@ class Head:
     b_K: Float64[np.ndarray, " d_head"]
     W_V: Matrix
     W_O: Matrix
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +96,8 @@ class Readout:
 
     A categorical feature is the value whose direction is 1 (absent if none is); `terms` pairs
     each value with its direction. An integer is `constant` plus the weighted `terms`, which pair
-    a coefficient with a direction.
+    a coefficient with a direction. A categorical that softmax heads brought is not exact: its
+    directions are within `tolerance` of 0 and 1.
     """
 
     feature: Feature
@@ -91,20 +105,23 @@ class Readout:
     values: tuple[tuple[str, int], ...] = ()
     terms: tuple[tuple[float, int], ...] = ()
     constant: float = 0.0
+    tolerance: float = 0.0
 
     def read(self, x: Float64[np.ndarray, " d_model"]) -> int:
         """Return the feature in one position's residual stream, as an integer.
 
         A categorical gives the index of its value; -1 if no direction is set, -2 unless
-        exactly one is and holds 1. Damaged weights may give `NOT_FINITE`.
+        exactly one is and holds 1, as far as `tolerance` goes. Damaged weights may give
+        `NOT_FINITE`.
         """
         if not isinstance(self.feature, Categorical):
             value = self.constant + sum(w * x[d] for w, d in self.terms)
             return int(np.rint(value)) if np.isfinite(value) else NOT_FINITE
-        held = [(i, x[d]) for i, (_, d) in enumerate(self.values) if x[d] != 0]
+        pairs = enumerate(self.values)
+        held = [(i, x[d]) for i, (_, d) in pairs if not abs(x[d]) <= self.tolerance]
         if not held:
             return -1
-        return held[0][0] if len(held) == 1 and held[0][1] == 1 else -2
+        return held[0][0] if len(held) == 1 and abs(held[0][1] - 1) <= self.tolerance else -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +129,13 @@ class Bounds:
     """The range in which the weights are exact: runtimes refuse to go past it.
 
     `position`: the longest context. `key`: the largest absolute integer that a "latest" head may
-    look for or be addressed by.
+    look for or be addressed by, on a parabola (see the hard target). `bits`: how many significant
+    bits a floating-point format must have for that: 53 is float64.
     """
 
     position: int
     key: int
+    bits: int = 53
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +148,10 @@ class Weights:
         directions: the name of each residual direction, such as `state=B` or `tape0.head`.
         tokens: the vocabulary, in order of id, with what each token embeds.
         readouts: for each feature of the program, where to read it.
+        options: what the construction was asked for, such as {"tape": 256}.
+        W_loop: `[d_model, d_model]`, if the weights are looped.
+        W_fixed: `[d_vocab, d_model]`, if they are: what a token goes on adding in later passes.
+        W_positions: `[bounds.position, d_model]`, if looped weights have a table of positions.
     """
 
     construction: str
@@ -142,6 +165,10 @@ class Weights:
     layers: tuple[Layer, ...]
     W_U: Matrix
     b_U: Float64[np.ndarray, " d_vocab"]
+    options: Mapping[str, int] = field(default_factory=dict)
+    W_loop: Matrix | None = None
+    W_fixed: Matrix | None = None
+    W_positions: Matrix | None = None
 
     @property
     def d_model(self) -> int:
@@ -167,6 +194,11 @@ class Weights:
         """Yield every tensor with its name, in processing order."""
         yield "W_E", self.W_E
         yield "W_pos", self.W_pos
+        if self.W_loop is not None and self.W_fixed is not None:
+            yield "W_loop", self.W_loop
+            yield "W_fixed", self.W_fixed
+            if self.W_positions is not None:
+                yield "W_positions", self.W_positions
         for number, layer in enumerate(self.layers):
             for index, head in enumerate(layer.heads):
                 for name in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "W_O"):
