@@ -20,9 +20,10 @@ from tm2tf.compiler import Compiled, compile_machine
 from tm2tf.errors import BoundError
 from tm2tf.machine.sampling import sample
 from tm2tf.machine.spec import Configuration, Machine, Tape
+from tm2tf.runtime.follow import start_runner
 from tm2tf.runtime.kernel import FIRST_CELLS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
-from tm2tf.runtime.run import CHUNK, FIRST_CHUNK, LOOK, _resized, final_state, start_runner
+from tm2tf.runtime.run import CHUNK, FIRST_CHUNK, LOOK, _resized
 from tm2tf.verify.table_simulator import TableSimulation
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Bounds
@@ -41,7 +42,20 @@ SHUTTLE = "start: a\nrules: {a: {0|_: 1 R b, 1: 0 R b}, b: {0|_: 1 L a, 1: 0 L a
 def started(compiled, start, runtime, device="cpu"):
     """Return a runner that probes every feature."""
     names = tuple(readout.feature.name for readout in compiled.weights.readouts)
-    return start_runner(compiled, start, names, runtime, device)
+    return start_runner(compiled, compiled.start(start), names, runtime, device)
+
+
+def final_state(runner, machine, start):
+    """Return the state and the trimmed tapes that a runner holds, its addresses from the head."""
+    after = runner.settle()
+    tapes = []
+    for t, begun in enumerate(start.tapes):
+        memory = runner.memory(f"tape{t}.read").items()
+        held = {a + begun.head: symbol for a, symbol in memory if symbol != machine.blank}
+        cells = range(min(held), max(held) + 1) if held else range(0)
+        contents = tuple(held.get(cell, machine.blank) for cell in cells)
+        tapes.append(Tape(contents, cells.start, after[f"tape{t}.head"] + begun.head))
+    return machine.states[after["state"]] if after["state"] >= 0 else "none", tuple(tapes)
 
 
 def trace(compiled, start, runtime, counts, device="cpu"):

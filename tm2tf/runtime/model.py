@@ -2,13 +2,13 @@
 
     x = W_E[token] + n W_pos                               embedding; n = 1, 2, ... is the position
     x = x + sum over heads of attend(q, k, v) W_O
-            q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V    "uniform" or "latest"
+            q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V    "uniform", "latest", "relative"
     x = x + snap(relu(x W_gate + b_gate) * (x W_in + b_in)) W_out
     logits = x W_U + b_U
 
 It takes the argmax of attention over the whole prefix and reads nothing but tensors and the
-kinds of heads, so it is what every faster runtime is compared with. Float64, on the CPU or on
-CUDA, batched over sequences, with a key-value cache.
+kinds of heads, so it is what every faster runtime is compared with. Float64 or any format with
+bits enough for the weights, on the CPU or on CUDA, batched over sequences, with a key-value cache.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tm2tf.runtime.runner import beyond
+from tm2tf.errors import InputError
+from tm2tf.runtime.memory import PARABOLA
+from tm2tf.runtime.runner import beyond, check_dtype
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Weights
 
-Stream: TypeAlias = Float64[Tensor, "batch new d_model"]
+Stream: TypeAlias = Float[Tensor, "batch new d_model"]
 
 
 def _tensor(matrix: Matrix | np.ndarray) -> Tensor:
@@ -54,9 +56,37 @@ class UniformHead(nn.Module):
         sums = (x @ self.W_V).cumsum(dim=1)
         if self.sum is not None:
             sums = sums + self.sum
-        n = torch.arange(self.seen + 1, self.seen + 1 + x.shape[1], dtype=x.dtype, device=x.device)
+        n = torch.arange(self.seen + 1, self.seen + 1 + x.shape[1], device=x.device)
         self.sum, self.seen = sums[:, -1:], self.seen + x.shape[1]
-        return (sums / n[:, None]) @ self.W_O
+        return (sums / n.to(x.dtype)[:, None]) @ self.W_O
+
+
+class RelativeHead(nn.Module):
+    """Brings the value `offset` positions back, or the first. Its cache is all values."""
+
+    W_V: Tensor
+    W_O: Tensor
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.register_buffer("W_V", _tensor(head.W_V))
+        self.register_buffer("W_O", _tensor(head.W_O))
+        self.offset = head.offset
+        self.attended: Tensor | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the prefix."""
+        self._values: Tensor | None = None
+        self.seen = 0
+
+    def forward(self, x: Stream) -> Stream:
+        """Return what the head adds to the stream; `attended` then holds the positions chosen."""
+        first, self.seen = self.seen, self.seen + x.shape[1]
+        self._values = _append(self._values, x @ self.W_V, first)
+        back = torch.arange(first, self.seen, device=x.device) - self.offset
+        self.attended = back.clamp(min=0).expand(x.shape[0], -1)
+        return self._values[:, self.attended[0]] @ self.W_O
 
 
 class LatestHead(nn.Module):
@@ -85,13 +115,13 @@ class LatestHead(nn.Module):
         self.seen = 0
 
     @property
-    def keys(self) -> Float64[Tensor, "batch seen d_head"]:
+    def keys(self) -> Float[Tensor, "batch seen d_head"]:
         """The keys of the prefix."""
         assert self._keys is not None
         return self._keys[:, : self.seen]
 
     @property
-    def values(self) -> Float64[Tensor, "batch seen d_value"]:
+    def values(self) -> Float[Tensor, "batch seen d_value"]:
         """The values of the prefix."""
         assert self._values is not None
         return self._values[:, : self.seen]
@@ -110,8 +140,10 @@ class LatestHead(nn.Module):
         self.attended = self.seen - 1 - scores.flip(-1).argmax(dim=-1)
         index = self.attended[..., None].expand(-1, -1, self.values.shape[-1])
         brought = self.values.gather(1, index)
-        furthest = torch.maximum(queries[..., :1].abs().amax() / 2, keys[..., :1].abs().amax())
-        self.beyond = self.beyond or bool(furthest > self.key_bound)
+        if keys.shape[-1] == PARABOLA:
+            # compared as float64, which holds the bound
+            sought, kept = queries[..., 0].double().abs() / 2, keys[..., 0].double().abs()
+            self.beyond |= bool(((sought > self.key_bound) | (kept > self.key_bound)).any())
         return brought @ self.W_O
 
 
@@ -136,25 +168,35 @@ class GatedFeedForward(nn.Module):
         return torch.where(self.snap, neurons.round(), neurons) @ self.W_out
 
 
+def _head(head: Head, key_bound: int) -> UniformHead | LatestHead | RelativeHead:
+    if head.kind == "latest":
+        return LatestHead(head, key_bound)
+    return UniformHead(head) if head.kind == "uniform" else RelativeHead(head)
+
+
 class Transformer(nn.Module):
-    """A compiled transformer as a torch module; call it on token ids."""
+    """A compiled transformer as a torch module; call it on token ids.
+
+    Raises:
+        InputError: `dtype` has too few bits for the weights.
+    """
 
     W_E: Tensor
     W_pos: Tensor
     W_U: Tensor
     b_U: Tensor
 
-    def __init__(self, weights: Weights, device: str = "cpu") -> None:
+    def __init__(
+        self, weights: Weights, device: str = "cpu", dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
+        check_dtype(weights, str(dtype).removeprefix("torch."))
         for name in ("W_E", "W_pos", "W_U", "b_U"):
             self.register_buffer(name, _tensor(getattr(weights, name)))
         bound = weights.bounds.key
         self.blocks = [
             (
-                [
-                    UniformHead(head) if head.kind == "uniform" else LatestHead(head, bound)
-                    for head in layer.heads
-                ],
+                [_head(head, bound) for head in layer.heads],
                 GatedFeedForward(layer.feed_forward),
             )
             for layer in weights.layers
@@ -162,10 +204,10 @@ class Transformer(nn.Module):
         self.parts = nn.ModuleList(part for heads, mlp in self.blocks for part in (*heads, mlp))
         self.seen = 0
         self.stream: list[Tensor] = []
-        self.to(device)
+        self.to(device, dtype)
 
     @property
-    def heads(self) -> list[UniformHead | LatestHead]:
+    def heads(self) -> list[UniformHead | LatestHead | RelativeHead]:
         """All heads in order."""
         return [head for heads, _ in self.blocks for head in heads]
 
@@ -176,7 +218,7 @@ class Transformer(nn.Module):
             head.reset()
 
     @torch.no_grad()
-    def forward(self, tokens: Int64[Tensor, "batch new"]) -> Float64[Tensor, "batch new d_vocab"]:
+    def forward(self, tokens: Int64[Tensor, "batch new"]) -> Float[Tensor, "batch new d_vocab"]:
         """Return the logits after each new token, which follow those of earlier calls.
 
         Afterwards `stream` holds the residual stream `[batch, new, d_model]` after the embedding
@@ -184,7 +226,9 @@ class Transformer(nn.Module):
         """
         new = torch.arange(self.seen + 1, self.seen + 1 + tokens.shape[1], device=tokens.device)
         self.seen += tokens.shape[1]
-        x = self.W_E[tokens] + new.to(self.W_pos.dtype)[:, None] * self.W_pos
+        counted = new.to(self.W_pos.dtype)[:, None] * self.W_pos
+        # where W_pos is 0 nothing is counted: float16 ends at 65,504, and infinity * 0 is no number
+        x = self.W_E[tokens] + torch.where(self.W_pos == 0, 0, counted)
         self.stream = [x]
         for heads, mlp in self.blocks:
             for brought in [head(x) for head in heads]:
@@ -217,7 +261,13 @@ def generate(
 
     Raises:
         BoundError: some sequence leaves the range in which the weights are exact.
+        InputError: the vocabulary has a token that cuts contexts.
     """
+    cuts = [token.name for token in weights.tokens if token.role == "cut"]
+    if cuts:  # sequences would be cut at different times, and one cache serves them all
+        raise InputError(
+            f"a batch cannot be cut, and {cuts[0]!r} cuts a context; run the prompts one by one"
+        )
     model.reset()
     device = model.W_E.device
     stops = [token.outcome is not None for token in weights.tokens]

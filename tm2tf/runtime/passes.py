@@ -1,9 +1,9 @@
 """The kernel's inner loops: one forward pass a token, compiled by numba.
 
 Every pass computes embedding, attention, feed-forward layers and the argmax over all logits from
-the tensors. Two things make it fast, and neither changes what is computed: sums skip zeros
-(`active` lists the directions that are not 0), and a "latest" head whose keys have the form that
-the hard target gives them is answered from an index by address instead of a scan:
+the tensors. Three things make it fast, and none changes what is computed. Sums skip zeros
+(`active` lists the directions that are not 0). A "latest" head of width 3 whose keys have the
+form that the hard target gives to addresses is answered from an index by address:
 
     keys     (w, -w^2, 0), w an integer     or     (0, c, 1), -1 <= c < 0   ("floor")
     queries  (2p, 1, p^2), p an integer
@@ -11,8 +11,9 @@ the hard target gives them is answered from an index by address instead of a sca
 
 so the latest key with w = p wins if there is one, and otherwise the floor with the greatest c
 (the latest among equals) wins as long as c > -1. That form is checked at every pass, on the
-numbers themselves; at the first that lacks it the index is given up and the run is done again
-with a plain scan over all positions, which holds for any weights.
+numbers themselves; at the first that lacks it the run is done again without an index for that
+head. A head without an index is scanned, whatever its weights: positions with equal keys have equal
+scores and the latest wins, so each key is kept once, with its latest position and value.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -21,18 +22,20 @@ with a plain scan over all positions, which holds for any weights.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numba import njit
 
 from tm2tf.runtime.jit import cached_njit
 
-RUNNING, STOPPED, IRREGULAR, BEYOND, FULL = 0, 1, 2, 3, 4
-"""How a call of `advance` ended: out of passes; a token with an outcome; a key or query without
-the indexed form; an address beyond the bound within which the weights are exact; no room for a
-key (`scalars[WANTED]`) or, when scanning, for one more position. A pass that ends in one of the
-last three is undone, so that it can be made again."""
+RUNNING, STOPPED, IRREGULAR, BEYOND, NO_CELL, NO_ROW, NO_TURN = range(7)
+"""How a call of `advance` ended: out of passes; a token with an outcome or one that cuts; in head
+`scalars[HEAD]` a key or query without the indexed form, an address beyond the bound up to which
+weights are exact, or no room: in the index for the key `scalars[WANTED]`, for another key to scan,
+for another value in the ring. A pass that ends in one of the last five can be made again, once the
+caller has brought back `sums` and cleared the marks."""
+
+UNIFORM, INDEX, SCAN, RELATIVE = (np.uint64(i) for i in range(4))
+"""How heads are evaluated, the first number in a plan's `heads`."""
 
 ZERO, ONE, TWO, THREE, FOUR, FIVE = (np.uint64(i) for i in range(6))
 """Indices are unsigned: numba checks signed ones for wrapping around at each use. For the same
@@ -42,45 +45,19 @@ SMALL = 128
 """Up to this width the residual stream is cleared whole at each pass, and what feeds a layer is
 looked at one by one; beyond it, the directions that are set are kept in a list."""
 
-DONE, LOWEST, WANTED = 0, 1, 2
+DONE, LOWEST, WANTED, HEAD = range(4)
 """Places in `scalars`: the position of the last pass, the lowest address of the index, the key for
-which there was no room."""
+which there was no room, the head at which a pass was broken off."""
+
+MIX, HALF, SIGN = np.uint64(0x9E3779B97F4A7C15), np.uint64(32), np.int64(63)
+REST = np.int64(2**63 - 1)
+"""To hash keys: 2^64 over the golden ratio, odd and without a pattern (Knuth), and half of 64. To
+turn negative scores around: the place of a sign, and all bits but that."""
 
 EMBED, POSITION, DOTS, VALUES, OUTS, GATES, INNER, MLP_OUT, UNEMBED, PROBES = (
     np.uint64(i) for i in range(10)
 )
 """Places in a plan's `at`: the first row of each group of rows."""
-
-
-class State(NamedTuple):
-    """What a run keeps between passes, and the scratch space of a pass.
-
-    `sums`: running sums of uniform heads' values (`before`: without this pass). `cells`, `known`:
-    the index, a row an address. `floor`, `floor_value`: the best floor key of each head. `keys`,
-    `vals`: all positions, when scanning.
-    """
-
-    scalars: Any
-    sums: Any
-    before: Any
-    cells: Any
-    known: Any
-    floor: Any
-    floor_value: Any
-    keys: Any
-    vals: Any
-    x: Any
-    active: Any
-    mark: Any
-    compare: Any
-    brought: Any
-    pre: Any
-    post: Any
-    fired: Any
-    neuron_mark: Any
-    logits: Any
-    token_mark: Any
-    candidates: Any
 
 
 @njit(forceinline=True)
@@ -105,17 +82,60 @@ def _scatter(row, scale, start, column, value, x, tracking, active, mark, count,
 
 
 @cached_njit()
-def _scan(length, dot, width, first, last, compare, keys, vals, brought):
-    """Bring the value at the position with the greatest score, ties to the latest."""
-    best, where = -np.inf, length - 1
-    for i in range(length):
-        score = 0.0
-        for c in range(width):
-            score += compare[dot + c] * keys[i, dot + width + c]
-        if score >= best:
-            best, where = score, i
-    for c in range(first, last):
-        brought[c] = vals[where, c]
+def _scan(  # noqa: C901, PLR0912
+    h, position, dot, width, first, last, compare, bits, distinct, places, hashes, latest, rows,
+    keys, vals, scores, ranks, brought,
+):  # fmt: skip
+    """Keep the key and value of `position`, and bring the value at the greatest score.
+
+    Returns whether there was room for the key.
+    """
+    key, row, hashed = dot + width, dot >> ONE, ZERO
+    for c in range(key, key + width):
+        hashed = (hashed ^ bits[c]) * MIX
+        hashed ^= hashed >> HALF
+    count, among = distinct[h], np.uint64(places.shape[1]) - ONE
+    place, slot = hashed & among, count
+    while slot == count and places[h, place] != ZERO:
+        held, same = places[h, place] - ONE, ZERO
+        if hashes[h, held] == hashed:
+            while same < width and rows[held, row + same] == compare[key + same]:
+                same += ONE
+            if same == width:
+                slot = held
+        place = (place + ONE) & among
+    room = slot < np.uint64(scores.shape[0])
+    if room:
+        if slot == count:
+            count += ONE
+            distinct[h], places[h, place], hashes[h, slot] = count, count, hashed
+            for c in range(ZERO, width):
+                rows[slot, row + c] = keys[row + c, slot] = compare[key + c]
+        latest[h, slot] = position
+        for c in range(first, last):
+            vals[slot, c] = brought[c]
+        for i in range(ZERO, count):
+            scores[i] = 0.0
+        for c in range(ZERO, width):
+            asked = compare[dot + c]
+            if asked != 0.0:
+                for i in range(ZERO, count):
+                    scores[i] += asked * keys[row + c, i]
+        # No branches, which would keep these loops from being vectors: scores are compared as
+        # integers, negative ones turned around; sums that begin at 0.0 are never -0.0.
+        best = ~REST
+        for i in range(ZERO, count):
+            best = max(best, ranks[i] ^ ((ranks[i] >> SIGN) & REST))
+        best ^= (best >> SIGN) & REST
+        when = np.int64(0)
+        for i in range(ZERO, count):
+            when = max(when, latest[h, i] if ranks[i] == best else np.int64(0))
+        where = ZERO
+        for i in range(ZERO, count):
+            where += i if latest[h, i] == when else ZERO
+        for c in range(first, last):
+            brought[c] = vals[where, c]
+    return room
 
 
 @cached_njit()
@@ -219,7 +239,7 @@ def _probe(place, first, start, column, value, bias, categorical, x, out):
 
 
 @cached_njit(nogil=True)
-def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C901, PLR0912, PLR0915
+def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912, PLR0915
     """Feed the `given` tokens, then what is emitted, until `tokens` is full or a token stops.
 
     `given` begins with the tokens not yet fed. Emitted tokens go to `tokens`, probed features at
@@ -235,21 +255,19 @@ def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C90
         layer_feeds, snap, logit_bias, by_bias, stops, categorical, bound, d_model,
     ) = plan  # fmt: skip
     (
-        scalars, sums, before, cells, known, floor, floor_value, keys, vals, x, active, mark,
-        compare, brought, pre, post, fired, neuron_mark, logits, token_mark, candidates,
+        scalars, sums, before, cells, known, floor, floor_value, distinct, places, hashes, latest,
+        rows, keys, vals, scores, ranks, ring, x, active, mark, compare, bits, brought, pre, post,
+        fired, neuron_mark, logits, token_mark, candidates,
     ) = state  # fmt: skip
 
     fed, emitted, status = 0, 0, RUNNING
     layers, width = np.uint64(layer_heads.shape[0] - 1), np.uint64(d_model)
-    slots, lowest, rows = np.uint64(known.shape[0]), scalars[LOWEST], keys.shape[0]
+    slots, lowest, turns = np.uint64(known.shape[0]), scalars[LOWEST], np.uint64(ring.shape[0])
     recording, tracking = streams.shape[0] > 0, d_model > SMALL
     token = given[0]
     while emitted < tokens.shape[0] and status == RUNNING:
         position = scalars[DONE] + 1
         n = np.float64(position)
-        if scanning and position > rows:
-            status = FULL
-            break
         for c in range(sums.shape[0]):
             before[c] = sums[c]
         count = _scatter(
@@ -262,31 +280,44 @@ def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C90
             _keep(0, 0, d_model, x, streams)
         for layer in range(ZERO, layers):
             for h in range(layer_heads[layer], layer_heads[layer + ONE]):
-                latest, dot, wide = heads[h, ZERO], heads[h, ONE], heads[h, TWO]
+                kind, dot, wide = heads[h, ZERO], heads[h, ONE], heads[h, TWO]
                 first, last = heads[h, THREE], heads[h, THREE] + heads[h, FOUR]
                 for c in range(first, last):
                     brought[c] = _dot(at[VALUES] + c, start, column, value, bias, x)
-                if latest == ZERO:
+                if kind == UNIFORM:
                     for c in range(first, last):
                         sums[c] += brought[c]
                         brought[c] = sums[c] / n
                     continue
+                if kind == RELATIVE:
+                    # the ring's length is a power of 2: numba would check a remainder for 0
+                    now, size = np.uint64(position), heads[h, FIVE]
+                    if now > turns and size > turns:
+                        status = NO_TURN
+                        break
+                    back = now - size if now > size else ZERO
+                    for c in range(first, last):
+                        ring[(now - ONE) & (turns - ONE), c] = brought[c]
+                    for c in range(first, last):
+                        brought[c] = ring[back & (turns - ONE), c]
+                    continue
                 for c in range(dot, dot + wide + wide):
                     compare[c] = _dot(at[DOTS] + c, start, column, value, bias, x)
-                if scanning:
+                if kind == SCAN:
                     # the same bound as below: past it, the scores would be rounded
-                    if wide > ZERO and (
-                        abs(compare[dot + wide]) > bound or abs(0.5 * compare[dot]) > bound
+                    if wide == THREE and (
+                        abs(compare[dot + THREE]) > bound or abs(0.5 * compare[dot]) > bound
                     ):
                         status = BEYOND
                         break
-                    _keep(position - 1, dot, dot + wide + wide, compare, keys)
-                    _keep(position - 1, first, last, brought, vals)
-                    _scan(position, dot, wide, first, last, compare, keys, vals, brought)
+                    if not _scan(
+                        h, position, dot, wide, first, last, compare, bits, distinct, places,
+                        hashes, latest, rows, keys, vals, scores, ranks, brought,
+                    ):  # fmt: skip
+                        status = NO_ROW
+                        break
                     continue
                 status = IRREGULAR
-                if wide != THREE:
-                    break
                 k0, k1, k2 = compare[dot + THREE], compare[dot + FOUR], compare[dot + FIVE]
                 if k2 == 0.0 and k1 == -k0 * k0 and np.floor(k0) == k0:
                     if abs(k0) > bound:
@@ -295,7 +326,7 @@ def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C90
                     slot = np.uint64(np.int64(k0) - lowest)  # below the lowest: wraps, is huge
                     if slot >= slots:
                         scalars[WANTED] = np.int64(k0)
-                        status = FULL
+                        status = NO_CELL
                         break
                     known[slot, h] = True
                     for c in range(first, last):
@@ -322,6 +353,7 @@ def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C90
                     brought[c] = cells[slot, c] if found else floor_value[c]
                 status = RUNNING
             if status != RUNNING:
+                scalars[HEAD] = np.int64(h)
                 break
             for h in range(layer_heads[layer], layer_heads[layer + ONE]):
                 for c in range(heads[h, THREE], heads[h, THREE] + heads[h, FOUR]):
@@ -362,18 +394,6 @@ def advance(plan, state, given, tokens, probes, streams, scanning):  # noqa: C90
                 token = winner
                 if stops[winner]:
                     status = STOPPED
-        else:
-            for c in range(sums.shape[0]):
-                sums[c] = before[c]
-            # marks of this pass would hide what its second try touches
-            for i in range(ZERO, count):
-                mark[active[i]] = 0
-            for neuron in range(neuron_mark.shape[0]):
-                neuron_mark[neuron] = 0
-        if tracking:
-            for i in range(ZERO, count):
-                x[active[i]] = 0.0
-        else:
-            for i in range(ZERO, width):
-                x[i] = 0.0
+        for i in range(ZERO, count if tracking else width):
+            x[active[i] if tracking else i] = 0.0
     return fed, emitted, status

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tm2tf.program.features import Categorical
+from tm2tf.runtime.memory import PARABOLA
+from tm2tf.runtime.passes import INDEX, RELATIVE, SCAN, UNIFORM
 from tm2tf.runtime.runner import probed
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Head, Readout, Weights
@@ -27,11 +29,12 @@ class Plan(NamedTuple):
     All sparse rows of all tensors stand in one table: row i is `column[j], value[j]` for j in
     `start[i]:start[i+1]`, with `bias[i]`; `at` says where each group begins (see `passes`). The
     gates have a row for each (layer, direction): the neurons it feeds. Neurons, heads, comparing
-    coordinates and value components are numbered through all layers. `heads[h]` is (is it
-    "latest", first comparing row: queries then keys, width of a query, first value component, how
-    many). `feeds` lists the directions that feed each layer's gates and, last, the unembedding;
-    `always` the neurons looked at in every pass, fed or not: those whose gate is open unfed, and
-    all of a layer that has few.
+    coordinates and value components are numbered through all layers. `heads[h]` is (how it is
+    evaluated, see `passes`; first comparing row: queries then keys; width of a query; first value
+    component; how many; one more than the offset). `feeds` lists the directions that feed each
+    layer's gates and, last, the unembedding; `always` the neurons looked at in every pass, fed or
+    not: those whose gate is open unfed, and all of a layer that has few; `stops` the tokens that
+    end a call, as they have an outcome or cut the context.
     """
 
     start: np.ndarray
@@ -88,6 +91,11 @@ class _Rows:
         )
 
 
+def _joined(parts: Iterable[np.ndarray], dtype: type = np.float64) -> np.ndarray:
+    """Return arrays one after the other; there may be none, in weights without layers or heads."""
+    return np.concatenate([np.zeros(0, dtype=dtype), *parts])
+
+
 def _offset(counts: Sequence[int]) -> np.ndarray:
     return np.cumsum([0, *counts]).astype(np.uint64)
 
@@ -110,11 +118,13 @@ def _probe_rows(readouts: Sequence[Readout], d_model: int) -> Iterator[Matrix]:
 def _head_table(heads: Sequence[Head]) -> np.ndarray:
     dots = _offset([2 * head.W_Q.shape[1] for head in heads])
     values = _offset([head.W_V.shape[1] for head in heads])
-    rows = [
-        (head.kind == "latest", dots[i], head.W_Q.shape[1], values[i], head.W_V.shape[1])
-        for i, head in enumerate(heads)
-    ]
-    return np.array(rows, dtype=np.uint64).reshape(len(heads), 5)
+    kinds = {"uniform": UNIFORM, "latest": SCAN, "relative": RELATIVE}
+    rows = []
+    for i, head in enumerate(heads):
+        width, indexed = head.W_Q.shape[1], head.kind == "latest" and head.W_Q.shape[1] == PARABOLA
+        kind = INDEX if indexed else kinds[head.kind]
+        rows.append((kind, dots[i], width, values[i], head.W_V.shape[1], head.offset + 1))
+    return np.array(rows, dtype=np.uint64).reshape(len(heads), 6)
 
 
 def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
@@ -137,14 +147,12 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
         rows.add([Matrix.from_dense(weights.W_pos[None, :])]),
         rows.add(
             (m.transposed() for head in heads for m in (head.W_Q, head.W_K)),
-            np.concatenate([np.zeros(0), *(b for h in heads for b in (h.b_Q, h.b_K))]),
+            _joined(bias for head in heads for bias in (head.b_Q, head.b_K)),
         ),
         rows.add(head.W_V.transposed() for head in heads),
         rows.add(head.W_O for head in heads),
         rows.add(gates),
-        rows.add(
-            (mlp.W_in.transposed() for mlp in mlps), np.concatenate([mlp.b_in for mlp in mlps])
-        ),
+        rows.add((mlp.W_in.transposed() for mlp in mlps), _joined(mlp.b_in for mlp in mlps)),
         rows.add(mlp.W_out for mlp in mlps),
         rows.add([weights.W_U]),
         rows.add(_probe_rows(readouts, weights.d_model), np.array([r.constant for r in readouts])),
@@ -158,15 +166,18 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
         at=np.array(firsts, dtype=np.uint64),
         heads=_head_table(heads),
         layer_heads=_offset([len(layer.heads) for layer in weights.layers]),
-        gate_bias=np.concatenate([mlp.b_gate for mlp in mlps]),
-        always=np.concatenate(always).astype(np.uint64),
+        gate_bias=_joined(mlp.b_gate for mlp in mlps),
+        always=_joined(always).astype(np.uint64),
         layer_always=_offset([len(a) for a in always]),
         feeds=np.concatenate(feeds).astype(np.uint64),
         layer_feeds=_offset([len(f) for f in feeds]),
-        snap=np.concatenate([mlp.snap for mlp in mlps]),
+        snap=_joined((mlp.snap for mlp in mlps), np.bool_),
         logit_bias=np.asarray(weights.b_U, dtype=np.float64),
         by_bias=np.argsort(-weights.b_U, kind="stable").astype(np.uint64),
-        stops=np.array([token.outcome is not None for token in weights.tokens], dtype=np.bool_),
+        stops=np.array(
+            [token.outcome is not None or token.role == "cut" for token in weights.tokens],
+            dtype=np.bool_,
+        ),
         probe_categorical=np.array(
             [isinstance(r.feature, Categorical) for r in readouts], dtype=np.bool_
         ),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from tm2tf.errors import BoundError, NotFoundError
-from tm2tf.weights.model import Head, Readout, Weights
+from tm2tf.errors import ArtifactError, BoundError, InputError, NotFoundError
+from tm2tf.runtime.memory import Memory
+from tm2tf.weights.model import Readout, Weights
 
-Memory: TypeAlias = dict[int, str]
-"""The value that a lookup would find, by address."""
+DTYPES = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}
+"""The floating-point formats that torch computes in, with their significant bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +30,26 @@ class Emitted:
 
 
 class Runner(Protocol):
-    """One sequence being generated, greedily."""
+    """One sequence being generated, greedily.
+
+    An emitted token with the role "cut" is not fed after the others: the context begins anew,
+    with the first token and then all from the last "summary" token to the cut. Whatever came
+    before is forgotten, and positions count from 1 again.
+    """
 
     name: str
     device: str
     attention: str
+
+    @property
+    def context(self) -> int:
+        """The tokens fed in the present context."""
+        ...
+
+    @property
+    def peak_context(self) -> int:
+        """The tokens fed in the longest context so far."""
+        ...
 
     def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome.
@@ -42,6 +58,7 @@ class Runner(Protocol):
 
         Raises:
             BoundError: the run leaves the range in which the weights are exact.
+            ArtifactError: a token cuts a context that holds no summary.
         """
         ...
 
@@ -56,6 +73,47 @@ class Runner(Protocol):
     def memory(self, head: str) -> Memory:
         """Return what the "latest" head called `head` would bring, by address."""
         ...
+
+
+class Context:
+    """What was fed since the context began: how much, and which tokens if any can cut it."""
+
+    def __init__(self, weights: Weights) -> None:
+        roles = [token.role for token in weights.tokens]
+        self.cuts = [role == "cut" for role in roles]
+        self.length = self.peak = 0
+        self._opens = [role == "summary" for role in roles]
+        self._names = [token.name for token in weights.tokens]
+        self._keeps = any(self.cuts)
+        self._ids: list[int] = []
+
+    def feed(self, count: int, *given: Sequence[int] | np.ndarray) -> None:
+        """Note that the first `count` of these tokens were fed."""
+        self.length += count
+        self.peak = max(self.peak, self.length)
+        if self._keeps:
+            self._ids += np.concatenate(given)[:count].tolist()
+
+    def reset(self) -> None:
+        """Forget the present context, but not how long the longest was."""
+        self.length, self._ids = 0, []
+
+    def cut(self, token: int) -> list[int]:
+        """Begin anew, as `token` was emitted; return the tokens to be fed first.
+
+        Raises:
+            ArtifactError: there is no summary.
+        """
+        summary = next((i for i in reversed(range(self.length)) if self._opens[self._ids[i]]), None)
+        if summary is None:
+            raise ArtifactError(
+                f"{self._names[token]!r} was emitted, which ends a summary, and no token of the "
+                f"{self.length:,} before it begins one: the weights are damaged or foreign "
+                "(tm2tf verify shows where they part)"
+            )
+        following = [self._ids[0], *self._ids[summary:], token]
+        self.reset()
+        return following
 
 
 def probed(weights: Weights, features: Sequence[str]) -> list[Readout]:
@@ -78,19 +136,19 @@ def beyond(weights: Weights, what: str, steps: int) -> BoundError:
     )
 
 
-def decode_memory(
-    weights: Weights,
-    head: Head,
-    addresses: Sequence[float] | np.ndarray,
-    values: Float64[np.ndarray, "cells d_value"],
-) -> Memory:
-    """Return what values mean: the word whose direction the head's W_O would set to 1."""
-    readout = next(r for r in weights.readouts if r.feature.name == head.name)
-    word = {direction: value for value, direction in readout.values}
-    written = {i: [word.get(d) for d, w in head.W_O.row(i) if w == 1.0] for i in range(len(word))}
-    decoded: Memory = {}
-    for address, row in zip(addresses, values, strict=True):
-        held = [i for i in np.flatnonzero(row) if row[i] == 1.0]
-        names = [name for i in held for name in written[int(i)] if name is not None]
-        decoded[int(address)] = names[0] if len(names) == 1 else "?"
-    return decoded
+def check_dtype(weights: Weights, dtype: str) -> None:
+    """Refuse a floating-point format that is unknown or cannot hold what the weights compute.
+
+    Raises:
+        NotFoundError: it is none of `DTYPES`.
+        InputError: it has too few significant bits.
+    """
+    if dtype not in DTYPES:
+        raise NotFoundError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
+    needed = weights.bounds.bits
+    if DTYPES[dtype] < needed:
+        enough = [name for name, bits in DTYPES.items() if bits >= needed]
+        raise InputError(
+            f"{dtype} has {DTYPES[dtype]} significant bits, and target {weights.target!r} is "
+            f"exact from {needed} on; take {' or '.join(enough)}"
+        )

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float64
 
 from tm2tf.errors import InputError
+from tm2tf.runtime.memory import Memory, addresses_of, decode, lookup
 from tm2tf.runtime.model import LatestHead, Transformer
-from tm2tf.runtime.runner import Emitted, Memory, beyond, decode_memory, probed
+from tm2tf.runtime.runner import Context, Emitted, beyond, check_dtype, probed
 from tm2tf.weights.model import Weights
 
 BLOCK = 256
@@ -18,7 +19,11 @@ BLOCK = 256
 
 
 class TorchRunner:
-    """A run of one sequence through the plain torch model. See `runner.Runner`."""
+    """A run of one sequence through the plain torch model. See `runner.Runner`.
+
+    Raises:
+        InputError: `dtype` is none of `runner.DTYPES`, or has too few bits for the weights.
+    """
 
     name = "torch"
     attention = "argmax over the prefix"
@@ -29,14 +34,29 @@ class TorchRunner:
         prompt: Sequence[int],
         probes: Sequence[str] = (),
         device: str = "cpu",
+        dtype: str = "float64",
     ) -> None:
+        check_dtype(weights, dtype)
         self.weights = weights
         self.device = device
-        self.model = Transformer(weights, device)
+        self.dtype = dtype
+        self.model = Transformer(weights, device, getattr(torch, dtype))
         self._probes = probed(weights, probes)
+        self._context = Context(weights)
         self._pending = list(prompt)
+        self._cut = False  # the pending token was emitted, and cuts the context
         self._emitted = 0
         self._stops = [token.outcome is not None for token in weights.tokens]
+
+    @property
+    def context(self) -> int:
+        """The tokens fed in the present context."""
+        return self._context.length
+
+    @property
+    def peak_context(self) -> int:
+        """The tokens fed in the longest context so far."""
+        return self._context.peak
 
     def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome."""
@@ -62,36 +82,44 @@ class TorchRunner:
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
         self._feed()
-        return np.stack([x[0, -1].cpu().numpy() for x in self.model.stream])
+        return np.stack([_numbers(x[0, -1]) for x in self.model.stream])
 
     def memory(self, head: str) -> Memory:
         """Return what the "latest" head called `head` would bring, by address."""
-        labels = [label for layer in self.weights.layers for label in layer.heads]
-        number = [label.name for label in labels].index(head)
+        number, label = lookup(self.weights, head)
         module = self.model.heads[number]
         assert isinstance(module, LatestHead)
-        keys, values = module.keys[0].cpu().numpy(), module.values[0].cpu().numpy()
-        regular = keys[:, 2] == 0
-        return decode_memory(self.weights, labels[number], keys[regular, 0], values[regular])
+        keys, values = _numbers(module.keys[0]), _numbers(module.values[0])
+        held, addresses = addresses_of(self.weights, label, keys)
+        return decode(self.weights, label, addresses[held], values[held])
 
     def _feed(self) -> int:
         """Process the pending tokens; return the one the model emits next, now pending."""
-        if self.model.seen + len(self._pending) > self.weights.bounds.position:
+        if self._cut:
+            self._pending, self._cut = self._context.cut(self._pending[0]), False
+            self.model.reset()
+        if self.context + len(self._pending) > self.weights.bounds.position:
             raise beyond(self.weights, "position", self._emitted)
         winner = -1
         for first in range(0, len(self._pending), BLOCK):
             block = self._pending[first : first + BLOCK]
             logits = self.model(torch.tensor([block], device=self.device))
+            self._context.feed(len(block), block)
             winner = int(logits[0, -1].argmax())
         if any(getattr(head, "beyond", False) for head in self.model.heads):
             raise beyond(self.weights, "key", self._emitted)
-        self._pending = [winner]
+        self._pending, self._cut = [winner], self._context.cuts[winner]
         self._emitted += 1
-        return self._pending[0]
+        return winner
 
     def _probe(self) -> tuple[int, ...]:
-        x = self.model.stream[-1][0, -1].cpu().numpy()
+        x = _numbers(self.model.stream[-1][0, -1])
         return tuple(readout.read(x) for readout in self._probes)
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor of any format as numpy's float64, which holds all its numbers."""
+    return tensor.double().cpu().numpy()
 
 
 def pick_device(device: str) -> str:

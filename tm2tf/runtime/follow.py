@@ -1,0 +1,82 @@
+"""Which follower reads the runs of which weights, and which runner makes them."""
+
+from __future__ import annotations
+
+from tm2tf.compiler import Compiled, Start
+from tm2tf.errors import InputError, NotFoundError, did_you_mean
+from tm2tf.machine.spec import Configuration
+from tm2tf.runtime.runner import DTYPES, Runner
+from tm2tf.runtime.told import Follower
+
+RUNTIMES = ("kernel", "torch")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def follow(
+    compiled: Compiled,
+    start: Configuration,
+    *,
+    runtime: str = "kernel",
+    device: str = "auto",
+    dtype: str = "float64",
+    grow: bool = True,
+) -> Follower:
+    """Return the follower of a run that stands at the end of its prompt.
+
+    `grow`: whether a looped model's window is widened when a head leaves it.
+
+    Raises:
+        NotFoundError: no such runtime, device or dtype.
+        InputError: the runtime cannot use the device or the dtype.
+    """
+    for kind, name, known in (
+        ("runtime", runtime, RUNTIMES),
+        ("device", device, DEVICES),
+        ("dtype", dtype, tuple(DTYPES)),
+    ):
+        if name not in known:
+            raise NotFoundError(
+                f"unknown {kind} {name!r}; known: {', '.join(known)}" + did_you_mean(name, known)
+            )
+    if compiled.construction.view == "cells":
+        from tm2tf.runtime.cells import CellFollower
+        from tm2tf.runtime.torch_runner import pick_device
+
+        return CellFollower(compiled, start, pick_device(device), dtype, grow)
+
+    def make(probes: tuple[str, ...], begin: Start) -> Runner:
+        return start_runner(compiled, begin, probes, runtime, device, dtype)
+
+    if compiled.construction.view == "rows":
+        from tm2tf.runtime.rows import RowFollower
+
+        return RowFollower(compiled, start, make)
+    from tm2tf.runtime.steps import StepFollower
+
+    return StepFollower(compiled, start, make)
+
+
+def start_runner(
+    compiled: Compiled,
+    begin: Start,
+    probes: tuple[str, ...],
+    runtime: str = "kernel",
+    device: str = "auto",
+    dtype: str = "float64",
+) -> Runner:
+    """Return a runner that stands at the end of a prompt; names must be known.
+
+    Raises:
+        InputError: the runtime cannot use the device or the dtype.
+    """
+    if runtime == "kernel":
+        from tm2tf.runtime.kernel import KernelRunner
+
+        if device == "cuda":
+            raise InputError("the kernel runs on the CPU; for CUDA take --runtime torch")
+        if dtype != "float64":
+            raise InputError(f"the kernel computes in float64; for {dtype} take --runtime torch")
+        return KernelRunner(compiled.weights, begin.ids, probes)
+    from tm2tf.runtime.torch_runner import TorchRunner, pick_device
+
+    return TorchRunner(compiled.weights, begin.ids, probes, pick_device(device), dtype)

@@ -1,0 +1,72 @@
+"""What a lookup would bring, by address: the tape as attention holds it, read through labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from tm2tf.errors import InternalError
+from tm2tf.weights.model import Head, Weights
+
+Memory: TypeAlias = dict[int, str]
+"""The value that a lookup would find, by address."""
+
+PARABOLA = 3
+"""The width of queries and keys that compare integers: q = (2p, 1, p^2), k = (w, -w^2, 0)."""
+
+
+def lookup(weights: Weights, name: str) -> tuple[int, Head]:
+    """Return the head called `name`, and its number among all heads."""
+    heads = [head for layer in weights.layers for head in layer.heads]
+    number = [head.name for head in heads].index(name)
+    return number, heads[number]
+
+
+def addresses_of(
+    weights: Weights, head: Head, keys: Float64[np.ndarray, "count d_head"]
+) -> tuple[Bool[np.ndarray, " count"], Int64[np.ndarray, " count"]]:
+    """Return which keys stand for an address, and which address that is (0 for others).
+
+    A key on the parabola holds the address itself. One by words, of a head `tapeN.read`, holds
+    the words that the feature `tapeN.address` is read from, and last a flag.
+    """
+    if head.W_Q.shape[1] == PARABOLA:
+        held = keys[:, 2] == 0
+        return held, np.where(held, keys[:, 0], 0).astype(np.int64)
+    known = {readout.feature.name: readout for readout in weights.readouts}
+    readout = known.get(head.name.removesuffix(".read") + ".address")
+    if readout is None:
+        raise InternalError(f"the head {head.name!r} does not look for addresses")
+    rows = {direction: dict(head.W_K.row(direction)) for _, direction in readout.terms}
+    total = np.full(len(keys), readout.constant)
+    for weight, direction in readout.terms:
+        (component,) = (c for c, w in rows[direction].items() if w == 1)
+        total += weight * keys[:, component]
+    held = keys[:, -1] == 1
+    return held, np.where(held, total, 0).astype(np.int64)
+
+
+def decode(
+    weights: Weights,
+    head: Head,
+    addresses: Sequence[int] | Int64[np.ndarray, " count"],
+    values: Float64[np.ndarray, "count d_value"],
+) -> Memory:
+    """Return what values mean: the word whose direction the head's W_O would set to 1.
+
+    Of an address that stands several times the last counts.
+    """
+    readout = next(r for r in weights.readouts if r.feature.name == head.name)
+    word = {direction: value for value, direction in readout.values}
+    written = [
+        [word.get(d) for d, w in head.W_O.row(i) if w == 1.0] for i in range(head.W_O.shape[0])
+    ]
+    decoded: Memory = {}
+    for address, row in zip(addresses, values, strict=True):
+        held = [i for i in np.flatnonzero(row) if row[i] == 1.0]
+        names = [name for i in held for name in written[int(i)] if name is not None]
+        decoded[int(address)] = names[0] if len(names) == 1 else "?"
+    return decoded

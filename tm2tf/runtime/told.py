@@ -1,0 +1,132 @@
+"""What weights say of machine steps, in the machine's numbers: what every view of a run yields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from tm2tf.compiler import Compiled, Start
+from tm2tf.machine.spec import Tape
+from tm2tf.weights.model import Readout
+
+NOTHING, UNCLEAR, FOREIGN = -1, -2, -3
+"""What stands for a word where weights say none, say it unclearly, or one the machine lacks."""
+
+NO_MOVE = -9
+"""What stands for a move where weights say none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """Steps as the weights tell them, one row a step.
+
+    Words are their numbers in the machine's lists, heads machine addresses before the move, moves
+    -1, 0 or 1. `passes` numbers (from 0) the pass that emitted the step, in all passes that emit.
+    """
+
+    states: Int64[np.ndarray, " count"]
+    reads: Int64[np.ndarray, "count tapes"]
+    heads: Int64[np.ndarray, "count tapes"]
+    next_states: Int64[np.ndarray, " count"]
+    writes: Int64[np.ndarray, "count tapes"]
+    moves: Int64[np.ndarray, "count tapes"]
+    passes: Int64[np.ndarray, " count"]
+
+    @staticmethod
+    def join(parts: Sequence[Told], tapes: int) -> Told:
+        """Return several tellings as one; none at all as no rows."""
+        none = np.zeros(0, dtype=np.int64)
+        wide = np.zeros((0, tapes), dtype=np.int64)
+        empty = Told(none, wide, wide, none, wide, wide, none)
+        listed = [empty, *parts]
+        return Told(*(np.concatenate([getattr(p, n) for p in listed]) for n in Told.__slots__))
+
+
+class Follower(Protocol):
+    """A run of compiled weights, followed as a run of their machine.
+
+    Attributes:
+        compiled: the machine and its weights; `begin`: the prompt that it began from.
+        runtime: the runner's name; `device`: where it evaluates.
+        steps: machine steps taken so far; `passes`: passes that emitted something (a looped
+            model: passes); the prompt's are not counted.
+        outcome: how the run is over, once the weights have said so.
+        state: the state after the last step, in the machine's words.
+        trouble: what the weights emitted that no run may hold, if they did.
+    """
+
+    compiled: Compiled
+    begin: Start
+    runtime: str
+    device: str
+    steps: int
+    passes: int
+    outcome: str | None
+    state: str
+    trouble: str | None
+
+    @property
+    def attention(self) -> str:
+        """How lookups are evaluated."""
+        ...
+
+    @property
+    def peak(self) -> int:
+        """The longest context so far, in tokens (a looped model: positions)."""
+        ...
+
+    def advance(self, count: int) -> None:
+        """Take up to `count` more steps, fewer if the run is over (or there is trouble)."""
+        ...
+
+    def tell(self, count: int) -> Told:
+        """Take up to `count` more steps and return what the weights said of each."""
+        ...
+
+    def finish(self) -> bool:
+        """Find out whether the run is over here, for want of a transition; return whether it is.
+
+        Nothing can be asked but `end` afterwards.
+        """
+        ...
+
+    def end(self) -> tuple[str, tuple[Tape, ...]]:
+        """Return the state and the trimmed tapes that the weights hold now.
+
+        The state is "none" where they hold none. Nothing can be asked afterwards.
+        """
+        ...
+
+
+class Words:
+    """The machine's numbers for what the weights call its states and symbols."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        machine, naming = compiled.machine, compiled.naming
+        self._states = {word: number for number, word in enumerate(machine.states)}
+        self._symbols = {word: number for number, word in enumerate(machine.symbols)}
+        self._naming = naming
+
+    def state(self, word: object) -> int:
+        """Return the number of a state, given the weights' word for it (None: absent)."""
+        if word is None:
+            return NOTHING
+        return self._states.get(self._naming.state(str(word)), FOREIGN)
+
+    def symbol(self, word: object) -> int:
+        """Return the number of a symbol, given the weights' word for it (None: absent)."""
+        if word is None:
+            return NOTHING
+        return self._symbols.get(self._naming.symbol(str(word)), FOREIGN)
+
+    def of_probe(self, readout: Readout, kind: str) -> Int64[np.ndarray, " values_and_two"]:
+        """Return the machine's numbers by what a readout of states or symbols reads.
+
+        The last two are for -2 (unclear) and -1 (absent): a read number is an index.
+        """
+        number = self.state if kind == "state" else self.symbol
+        return np.array([*(number(word) for word, _ in readout.values), UNCLEAR, NOTHING])
