@@ -145,8 +145,8 @@ def test_an_edited_artifact_is_found_out(tmp_path):
     ("token", "outcome", "step", "expected", "got"),
     [
         ("1L>A", "halted", 2, "the run goes on", "the run is over"),
-        ("1R>Z", None, 6, "halted", "None (1R>Z)"),
-        ("1R>Z", "accepted", 6, "halted", "accepted (1R>Z)"),
+        ("1R>Z", None, 6, "halted", "None"),
+        ("1R>Z", "accepted", 6, "halted", "accepted"),
     ],
 )
 def test_a_wrong_label_is_found_too(token, outcome, step, expected, got):
@@ -193,7 +193,7 @@ def one_row_less(operation):
 
 
 def other_default(operation):
-    return replace(operation, default="1") if isinstance(operation, Latest) else operation
+    return replace(operation, defaults=("1",)) if isinstance(operation, Latest) else operation
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_interpreter_that_goes_on_is_an_internal_error():
     machine = formats.parse("1RB1LB_1LA---")
     compiled = compile_machine(machine)
     compiled = replace(compiled, program=tampered(compiled.program, add_row))
-    with pytest.raises(InternalError, match="the run is halted, interpreter: 1L>A"):
+    with pytest.raises(InternalError, match="the run is halted, interpreter: Said"):
         check_reference(compiled, machine.initial(), 100)
 
 

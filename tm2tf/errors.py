@@ -10,6 +10,8 @@ The tree::
     │   ├── ConfigurationError  a start configuration does not fit its machine
     │   ├── BuilderError      a program for the structured assembler is ill-formed
     │   ├── ProgramError      a transformer program breaks a rule of `program.checks`
+    │   ├── ConstructionError  a construction cannot take a machine, or lacks an option
+    │   ├── ExtraError        something needs a package that an extra of tm2tf installs
     │   ├── TargetError       a target cannot express what a program asks for
     │   ├── BoundError        a run would leave the range in which the weights are exact
     │   └── ArtifactError     an artifact folder is damaged, edited or foreign
@@ -90,6 +92,21 @@ class ProgramError(InputError):
         super().__init__(f"{message} [rule: {rule}]")
 
 
+class ConstructionError(InputError):
+    """A construction cannot take a machine, or has no such option."""
+
+
+class ExtraError(InputError):
+    """Something needs a package that is not installed; `extra` names what installs it."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'tm2tf[{extra}]'"
+        )
+
+
 class TargetError(InputError):
     """A target cannot express an operation that a program uses."""
 
@@ -97,7 +114,8 @@ class TargetError(InputError):
 class BoundError(InputError):
     """A run would leave the range in which the weights are exact.
 
-    `bound` names it: "position" (the context is too long) or "key" (an address is too far out).
+    `bound` names it: "position" (the context is too long), "key" (an address is too far out) or
+    "tape" (a head left the tape that the weights have).
     """
 
     def __init__(self, message: str, *, bound: str) -> None:

@@ -17,7 +17,10 @@ from typing import Literal, get_args
 from tm2tf.errors import ConfigurationError, MachineError, did_you_mean
 
 Move = Literal["L", "S", "R"]
-Outcome = Literal["halted", "accepted", "rejected", "step-limit"]
+Outcome = Literal["halted", "accepted", "rejected", "step-limit", "unknown", "tape-full"]
+"""How a run is over. Machines halt, accept, reject, or are stopped ("step-limit"); weights may
+also say that they lack a rule ("unknown") or a place on the tape ("tape-full")."""
+
 Undefined = Literal["halt", "accept", "reject"]
 Reads = tuple[str, ...]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tm2tf.machine.spec import Example, Expected, Machine, Tape
 
 UNSTATED = 1_000_000
 """Steps for a run of which nothing is known beforehand: under a second, and it may never halt."""
+
+RARE = 100
+"""Random machines drawn for each that is asked for, before giving up."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -28,6 +32,10 @@ class Case:
     expected: Expected
     max_steps: int | None
     command: str
+
+
+def _any(machine: Machine) -> bool:
+    return True
 
 
 def of_machine(
@@ -55,10 +63,24 @@ def of_machine(
         yield Case(machine, example.tapes, expected, limit, command)
 
 
-def sampled(count: int, seed: int, max_steps: int | None) -> Iterator[Case]:
-    """Yield random machines on random tapes; the same seed gives the same."""
-    for number in range(count):
-        machine = sample(seed, number)
+def sampled(
+    count: int, seed: int, max_steps: int | None, takes: Callable[[Machine], bool] = _any
+) -> Iterator[Case]:
+    """Yield so many random machines on random tapes; the same seed gives the same.
+
+    Machines that are not taken are passed over and do not count.
+
+    Raises:
+        InputError: hardly any machine is taken.
+    """
+    drawn = (sample(seed, number) for number in range(RARE * count))
+    machines = list(itertools.islice(filter(takes, drawn), count))
+    if len(machines) < count:
+        raise InputError(
+            f"of {RARE * count:,} random machines only {len(machines)} can be taken by this "
+            "construction with these options; allow it more"
+        )
+    for machine in machines:
         (example,) = machine.examples
         limit = example.max_steps if max_steps is None else max_steps
         command = f"tm2tf verify {machine.name}" + _limited(max_steps)

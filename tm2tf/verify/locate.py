@@ -1,4 +1,4 @@
-"""Where weights and program part: the first position, layer and feature that differ."""
+"""Where weights and program part: the first pass, layer and feature that differ."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tm2tf.compiler import Compiled
-from tm2tf.machine.spec import Configuration
+from tm2tf.compiler import Compiled, Start
 from tm2tf.program.features import Categorical
-from tm2tf.program.interpreter import Interpreter
+from tm2tf.program.interpreter import Interpreter, Values, resumed
+from tm2tf.program.looped_interpreter import LoopedInterpreter
+from tm2tf.runtime.told import Follower
 from tm2tf.weights.model import Readout, Weights
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ class Divergence:
     got: str
 
 
-def locate(
-    compiled: Compiled, start: Configuration, first: int, mismatch: Mismatch, searched: int
-) -> Divergence:
+def locate(follower: Follower, first: int, mismatch: Mismatch, searched: int) -> Divergence:
     """Return the earliest difference that led to a mismatch seen `mismatch.row` after `first`.
 
     The program's interpreter and the plain torch model read the same tokens, up to the pass in
@@ -48,44 +47,104 @@ def locate(
     returned as it is if it lies beyond `searched` positions, or if all features are right (then the
     unembedding, or a runtime, is at fault).
     """
-    at = first + mismatch.row
+    compiled = follower.compiled
     readouts = {readout.feature.name: readout for readout in compiled.weights.readouts}
     seen = mismatch.feature
     if seen in readouts and not seen.startswith("next."):
         layer = _layer_name(readouts[seen].layer)
     else:
         layer = "unembedding"
-    prompt = [compiled.weights.tokens[i].name for i in compiled.prompt(start)]
-    if len(prompt) + at <= searched:
-        for position, readout, want, got in _differences(compiled, prompt, at):
-            step = max(0, position - len(prompt) + 1)
+    looped = compiled.construction.view == "cells"
+    length = len(follower.begin.ids)
+    if (length * (mismatch.at + 1) if looped else length + mismatch.at) <= searched:
+        look = _differences_in_a_loop if looped else _differences
+        for step, readout, want, got in look(compiled, follower.begin, mismatch.at):
             return Divergence(step, _layer_name(readout.layer), readout.feature.name, want, got)
-    return Divergence(at + 1, layer, seen, mismatch.expected, mismatch.got)
+    step = first + mismatch.row + 1
+    return Divergence(step, layer, seen, mismatch.expected, mismatch.got)
 
 
 def _layer_name(layer: int) -> str:
     return "embedding" if layer < 0 else f"layer {layer}"
 
 
+@dataclass
+class _Context:
+    """Tokens fed from position 1 on; for each the features after it, and the step it belongs to."""
+
+    fed: list[str]
+    features: list[Values]
+    steps: list[int]
+
+
+def _contexts(compiled: Compiled, begin: Start, last: int) -> list[_Context]:
+    """Return the contexts that the interpreter goes through up to pass `last`, from 0."""
+    program = compiled.program
+    roles = {token.name: token.role for token in program.tokens}
+    interpreter, step, emitted = Interpreter(program), 0, ""
+    prompt = [compiled.weights.tokens[number].name for number in begin.ids]
+    contexts = [_Context([], [], [])]
+    waiting, number = prompt, -1
+    while number < last:
+        for place, name in enumerate(waiting):
+            emitted = interpreter.feed(name)
+            if step == 0 and place == len(prompt) - 1:
+                step = 1
+            contexts[-1].fed.append(name)
+            contexts[-1].features.append(interpreter.values)
+            contexts[-1].steps.append(step)
+        number += 1
+        step += roles[emitted] in ("step", "row")
+        waiting = [emitted]
+        if roles[emitted] == "cut":
+            waiting = resumed([*contexts[-1].fed, emitted], program)
+            interpreter = Interpreter(program)
+            contexts.append(_Context([], [], []))
+    return contexts
+
+
 def _differences(
-    compiled: Compiled, prompt: list[str], steps: int
+    compiled: Compiled, begin: Start, last: int
 ) -> Iterator[tuple[int, Readout, str, str]]:
-    """Yield each differing feature, by position (from 1) and layer, up to the pass of `steps`."""
-    interpreter = Interpreter(compiled.program)
+    """Yield each differing feature by step, position and layer, up to pass `last`."""
     readouts = sorted(compiled.weights.readouts, key=lambda readout: readout.layer)
-    token = ""
-    fed: list[str] = []
-    expected: list[dict[str, str | int | None]] = []
-    for position in range(len(prompt) + steps):
-        fed.append(prompt[position] if position < len(prompt) else token)
-        token = interpreter.feed(fed[-1])
-        expected.append(interpreter.values)
-    for position, streams in enumerate(_streams(compiled.weights, fed)):
+    for context in _contexts(compiled, begin, last):
+        for place, streams in enumerate(_streams(compiled.weights, context.fed)):
+            for readout in readouts:
+                want = _words(readout, context.features[place][readout.feature.name])
+                got = _read(readout, streams[readout.layer + 1])
+                if want != got:
+                    yield context.steps[place], readout, want, got
+
+
+def _differences_in_a_loop(
+    compiled: Compiled, begin: Start, last: int
+) -> Iterator[tuple[int, Readout, str, str]]:
+    """Yield each differing feature of a looped model by pass, layer and position.
+
+    Weights with a table of positions hold nothing at the begin token, whatever the program has.
+    """
+    import torch
+
+    from tm2tf.runtime.looped import LoopedTransformer
+
+    readouts = sorted(compiled.weights.readouts, key=lambda readout: readout.layer)
+    names = [compiled.weights.tokens[number].name for number in begin.ids]
+    first = 0 if compiled.weights.W_positions is None else 1
+    interpreter, model = (
+        LoopedInterpreter(compiled.program, names),
+        LoopedTransformer(compiled.weights),
+    )
+    model.begin(torch.tensor([begin.ids]))
+    for number in range(last + 1):
+        interpreter.step()
+        model()
         for readout in readouts:
-            want = _words(readout, expected[position][readout.feature.name])
-            got = _read(readout, streams[readout.layer + 1])
-            if want != got:
-                yield position + 1, readout, want, got
+            rows = model.stream[readout.layer + 1][0].numpy()
+            for values, x in zip(interpreter.values[first:], rows[first:], strict=True):
+                want, got = _words(readout, values[readout.feature.name]), _read(readout, x)
+                if want != got:
+                    yield number + 1, readout, want, got
 
 
 def _streams(weights: Weights, tokens: list[str]) -> Iterator[np.ndarray]:

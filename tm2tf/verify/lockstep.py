@@ -8,8 +8,8 @@ the weights hold is compared cell by cell; a cell that was ever written was read
 written held at the start what it holds at the end.
 
 Who takes part: at every step the weights, and the machine's rules as a compiled table; for the
-first `REFERENCE_STEPS` also the reference simulator, which the table is checked against, and the
-interpreter, which runs the program in exact integers.
+first steps (see `reference`) also the reference simulator, which the table is checked against, and
+the interpreter, which runs the program in exact integers.
 """
 
 from __future__ import annotations
@@ -17,26 +17,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from tm2tf.compiler import Compiled
-from tm2tf.errors import BoundError, InputError, InternalError
-from tm2tf.machine.simulator import Simulation
-from tm2tf.machine.spec import OFFSET, Configuration, Expected, Machine, Tape
-from tm2tf.program.features import Value
-from tm2tf.program.interpreter import Interpreter
-from tm2tf.runtime.run import final_state, start_runner
-from tm2tf.runtime.runner import Runner
+from tm2tf.errors import BoundError, InputError
+from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
+from tm2tf.runtime.follow import follow
+from tm2tf.runtime.run import tape_full
+from tm2tf.runtime.told import Follower
 from tm2tf.verify.locate import SEARCHED, Divergence, locate
-from tm2tf.verify.reader import Reader
+from tm2tf.verify.reader import Mismatch, compare, furthest
+from tm2tf.verify.reference import check_reference, reference_steps
 from tm2tf.verify.table_simulator import Steps, TableSimulation, fits
-
-REFERENCE_STEPS = 10_000
-"""Steps for which the pure Python evaluators take part: about a third of a second."""
-
-Told: TypeAlias = tuple[Value, ...]
+from tm2tf.weights.folder import weights_sha256
 
 CHUNK = 65_536
 """Steps compared at once: arrays of a few MB, whatever the length of the run."""
@@ -44,15 +38,21 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one lockstep run."""
+    """The outcome of one lockstep run.
+
+    `shared_sha256` is the hash of the weights if many machines have the same, else None.
+    """
 
     machine: str
+    construction: str
     outcome: str
     steps: int
     forward_passes: int
+    peak_context: int
     interpreted: int
     seconds: float
     divergence: Divergence | None
+    shared_sha256: str | None = None
 
 
 def lockstep(
@@ -62,6 +62,8 @@ def lockstep(
     expected: Expected | None = None,
     runtime: str = "kernel",
     device: str = "auto",
+    dtype: str = "float64",
+    grow: bool = True,
     max_steps: int | None = None,
     explain: bool = True,
     on_progress: Callable[[int], None] | None = None,
@@ -73,7 +75,7 @@ def lockstep(
     divergence is reported where it was seen, and its first cause is not searched for.
 
     Raises:
-        BoundError: the run leaves the range in which the weights are exact.
+        BoundError: the run leaves the range in which the weights are exact, or their tape.
         InputError: the machine's rule table is too large to hold.
         InternalError: two evaluators other than the weights contradict each other.
     """
@@ -84,12 +86,12 @@ def lockstep(
             f"{len(machine.states)} * {len(machine.symbols)}^{machine.tapes} entries"
         )
     began = time.perf_counter()
-    count = REFERENCE_STEPS if max_steps is None else min(max_steps, REFERENCE_STEPS)
+    count = reference_steps(compiled, start)
+    if max_steps is not None:
+        count = min(count, max_steps)
     interpreted = check_reference(compiled, start, count)
     table = TableSimulation(machine, start)
-    reader = Reader(compiled.weights, machine, start)
-    runner = start_runner(compiled, start, reader.probes, runtime, device)
-    passes = 0
+    follower = follow(compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow)
     divergence: Divergence | None = None
     while divergence is None and table.outcome is None:
         first = table.steps
@@ -98,103 +100,82 @@ def lockstep(
             break
         steps = table.advance(left)
         try:
-            emitted = runner.advance(len(steps.states) + table.stuck)
+            found = _compare_chunk(follower, table, steps, start)
         except BoundError as error:
-            if error.bound != "key" or reader.furthest(steps) > compiled.weights.bounds.key:
+            if error.bound != "key" or furthest(steps, start) > compiled.weights.bounds.key:
                 raise
             divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
             break
-        passes += len(emitted.tokens)
-        found = reader.compare(steps, emitted, table.outcome)
         if found is not None:
-            divergence = locate(compiled, start, first, found, SEARCHED if explain else 0)
+            divergence = locate(follower, first, found, SEARCHED if explain else 0)
         elif on_progress is not None:
             on_progress(table.steps)
     agreed = table.steps if divergence is None else max(0, divergence.step - 1)
+    passes, peak = follower.passes, follower.peak
     if divergence is None:
-        divergence = _compare_end(runner, table, start, expected)
+        divergence = _compare_end(follower, table, expected)
     return Check(
         machine=machine.name,
+        construction=compiled.weights.construction,
         outcome=table.outcome or "step-limit",
         steps=agreed,
         forward_passes=passes,
+        peak_context=peak,
         interpreted=interpreted,
         seconds=time.perf_counter() - began,
         divergence=divergence,
+        shared_sha256=weights_sha256(compiled.weights) if compiled.construction.shared else None,
     )
 
 
-def check_reference(compiled: Compiled, start: Configuration, count: int) -> int:
-    """Hold the reference simulator, the interpreter and the compiled table against each other.
-
-    Returns the number of steps, at most `count`, in which all three took part.
+def _compare_chunk(
+    follower: Follower, table: TableSimulation, steps: Steps, start: Configuration
+) -> Mismatch | None:
+    """Let the weights take the steps that the table just took; return the first difference.
 
     Raises:
-        InternalError: two of them disagree.
+        BoundError: the weights say rightly that a head left their tape.
     """
-    machine = compiled.machine
-    simulation, table = Simulation(machine, start), TableSimulation(machine, start)
-    interpreter = Interpreter(compiled.program)
-    tokens = {token.name: token for token in compiled.program.tokens}
-    emitted = ""
-    for number in compiled.prompt(start):
-        emitted = interpreter.feed(compiled.weights.tokens[number].name)
-    steps = table.advance(count)
-    for row in range(count):
-        step = simulation.step()
-        if step is None:
-            break
-        values, to = tokens[emitted].values, step.transition
-        k = range(machine.tapes)
-        told: Told = (
-            interpreter.values["state"],
-            *(interpreter.values[f"tape{t}.read"] for t in k),
-            *(start.tapes[t].head + int(interpreter.values[f"tape{t}.head"] or 0) for t in k),
-            values.get("state"),
-            *(values.get(f"tape{t}.write") for t in k),
-            *(values.get(f"tape{t}.move") for t in k),
-        )
-        moves = [OFFSET[move] for move in to.moves]
-        meant: Told = (step.state, *step.reads, *step.heads, to.state, *to.writes, *moves)
-        if told != meant:
-            raise InternalError(
-                f"{machine.name}, step {row + 1}: simulator says {meant}, interpreter {told}"
-            )
-        held = _numbers(steps, row)
-        if held != _expected_numbers(machine, meant):
-            raise InternalError(
-                f"{machine.name}, step {row + 1}: simulator says {meant}, its table {held}"
-            )
-        emitted = interpreter.feed(emitted)
-    if table.stuck and tokens[emitted].outcome != table.outcome:
-        raise InternalError(f"{machine.name}: the run is {table.outcome}, interpreter: {emitted}")
-    ends = [(run.outcome, run.configuration()) for run in (simulation, table)]
-    if ends[0] != ends[1]:
-        raise InternalError(f"{machine.name}: simulator and compiled table end differently")
-    return simulation.steps
+    count = len(steps.states)
+    told = follower.tell(count)
+    got = len(told.states)
+    found = compare(table.machine, steps, told)
+    if found is not None:
+        return found
+    at = int(told.passes[-1]) if got else -1
+    if follower.trouble is not None:
+        return Mismatch(got, follower.passes, "token", "a step", follower.trouble)
+    if follower.outcome == "tape-full":
+        if _leaves(follower.compiled, start, steps, got):
+            raise tape_full(follower)
+        return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "tape-full")
+    if got < count and follower.passes - 1 > at:  # a token that stands for no step ended it
+        state = table.machine.states[steps.next_states[got]]
+        return Mismatch(got, follower.passes - 1, "next.state", state, "none")
+    if got < count:
+        return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "the run is over")
+    if table.stuck:
+        follower.finish()
+    if follower.outcome != table.outcome:
+        words = (str(table.outcome), str(follower.outcome))
+        return Mismatch(max(0, got - 1), at, "outcome", *words)
+    return None
 
 
-def _numbers(steps: Steps, row: int) -> tuple[int, ...]:
-    columns = (steps.states, steps.reads, steps.heads, steps.next_states, steps.writes, steps.moves)
-    return tuple(int(value) for column in columns for value in np.atleast_1d(column[row]))
-
-
-def _expected_numbers(machine: Machine, meant: Told) -> tuple[int, ...]:
-    """Number the words of a step given as state, reads, heads, next state, writes, moves."""
-    k = machine.tapes
-    kinds = (machine.states, *(machine.symbols,) * k, *((),) * k) * 2
-    return tuple(
-        value if isinstance(value, int) else names.index(str(value))
-        for names, value in zip(kinds, meant, strict=True)
-    )
+def _leaves(compiled: Compiled, start: Configuration, steps: Steps, told: int) -> bool:
+    """Return whether the machine leaves the weights' tape in the last step told, or the next."""
+    origins = np.array(compiled.start(start).origins, dtype=np.int64)
+    last = slice(max(0, told - 1), told + 1)
+    after = steps.heads[last] + steps.moves[last] - origins
+    return bool(np.any((after < 0) | (after >= compiled.weights.options.get("tape", 0))))
 
 
 def _compare_end(
-    runner: Runner, table: TableSimulation, start: Configuration, expected: Expected | None
+    follower: Follower, table: TableSimulation, expected: Expected | None
 ) -> Divergence | None:
     """Compare the state and tapes that the weights hold, then the end with what was expected."""
     machine, end = table.machine, table.configuration()
-    state, tapes = final_state(runner, machine, start)
+    state, tapes = follower.end()
     if state != end.state and not table.stuck:  # the token that ends a stuck run has no state
         return Divergence(table.steps, "embedding", "state", end.state, state)
     for t, (want, got) in enumerate(zip(end.tapes, tapes, strict=True)):
