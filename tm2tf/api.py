@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tm2tf import formats
-from tm2tf.compiler import Compiled, compile_machine, recompile
+from tm2tf.compiler import Compiled, compile_machine, recompile, with_machine
 from tm2tf.errors import ConfigurationError, FormatError, InputError, NotFoundError
 from tm2tf.formats import bbchallenge
 from tm2tf.machine import library
@@ -53,6 +53,11 @@ class Model:
         return self.compiled.weights
 
     @property
+    def tokens_per_step(self) -> int | None:
+        """Tokens emitted a step (in a looped model: passes); None if that depends on the run."""
+        return self.compiled.construction.tokens_per_step(self.machine, self.weights.options)
+
+    @property
     def weights_sha256(self) -> str:
         """The SHA-256 of the tensors, as `save` writes them."""
         return folder.weights_sha256(self.weights)
@@ -63,9 +68,13 @@ class Model:
         max_steps: int | None = None,
         runtime: str = "kernel",
         device: str = "auto",
+        dtype: str = "float64",
+        grow: bool = True,
         on_progress: Progress | None = None,
     ) -> Result:
         """Run the weights on one input a tape (words or `Tape`s); return how the run ended.
+
+        `grow`: whether a looped model's window is widened when a head leaves it.
 
         Raises:
             ConfigurationError: an input does not fit the machine.
@@ -77,6 +86,8 @@ class Model:
             max_steps=_limit(max_steps),
             runtime=runtime,
             device=device,
+            dtype=dtype,
+            grow=grow,
             on_progress=on_progress,
         )
 
@@ -87,6 +98,8 @@ class Model:
         max_steps: int | None = None,
         runtime: str = "kernel",
         device: str = "auto",
+        dtype: str = "float64",
+        grow: bool = True,
         on_progress: Progress | None = None,
     ) -> Check:
         """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
@@ -99,6 +112,8 @@ class Model:
             max_steps=_limit(max_steps),
             runtime=runtime,
             device=device,
+            dtype=dtype,
+            grow=grow,
             on_progress=on_progress,
         )
 
@@ -106,6 +121,15 @@ class Model:
         """Return the tokens that put the weights into a start configuration."""
         start = self.start(*inputs)
         return [self.weights.tokens[number].name for number in self.compiled.prompt(start)]
+
+    def of(self, machine: Machine | str | Path) -> Model:
+        """Return the model of another machine with these same weights.
+
+        Raises:
+            ConstructionError: weights of this construction are for one machine, or too small.
+        """
+        found = machine if isinstance(machine, Machine) else load(machine)
+        return Model(with_machine(self.compiled, found))
 
     def save(self, path: str | Path) -> str:
         """Write the artifact folder; return the weights' SHA-256."""
@@ -179,24 +203,32 @@ def open_model(path: str | Path, *, check: bool = True) -> Model:
 
 
 def compile(  # noqa: A001 - the word that people use
-    machine: Machine | str | Path, construction: str = "trace", target: str = "hard"
+    machine: Machine | str | Path,
+    construction: str = "trace",
+    target: str | None = None,
+    **options: int | None,
 ) -> Model:
-    """Return the compiled model of a machine, or of what `load` makes one of."""
+    """Return the compiled model of a machine, or of what `load` makes one of.
+
+    `options` are the construction's, such as `tape=256`; `target` is its own if not given.
+    """
     found = machine if isinstance(machine, Machine) else load(machine)
-    return Model(compile_machine(found, construction, target))
+    return Model(compile_machine(found, construction, target, options))
 
 
 def verify(
     machine: Machine | str | Path,
     *inputs: Input,
     construction: str = "trace",
-    target: str = "hard",
+    target: str | None = None,
     max_steps: int | None = None,
     runtime: str = "kernel",
+    dtype: str = "float64",
+    **options: int | None,
 ) -> Check:
     """Compile a machine and run simulator, interpreter and weights in lockstep on an input."""
-    model = compile(machine, construction, target)
-    return model.verify(*inputs, max_steps=max_steps, runtime=runtime)
+    model = compile(machine, construction, target, **options)
+    return model.verify(*inputs, max_steps=max_steps, runtime=runtime, dtype=dtype)
 
 
 def _answer(asked: Callable[[], bool]) -> bool:

@@ -10,12 +10,30 @@ weights against each other step by step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from tm2tf import constructions, lowering
+from tm2tf.constructions.construction import Construction, Naming
+from tm2tf.errors import ConstructionError
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.program.program import Program
 from tm2tf.weights.model import Weights
+
+MOST_SHARED = 4
+_SHARED: dict[tuple[object, ...], tuple[Program, Weights]] = {}
+"""Weights that many machines share, by construction, target and options: the latest few."""
+
+NO_OPTIONS: Mapping[str, int | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The token ids of a prompt; `origins` as in `construction.Prompt`."""
+
+    ids: tuple[int, ...]
+    origins: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,28 +44,103 @@ class Compiled:
     program: Program
     weights: Weights
 
-    def prompt(self, start: Configuration) -> list[int]:
-        """Return the token ids that put the weights into a start configuration."""
-        names = constructions.by_name(self.weights.construction).prompt(self.machine, start)
+    @property
+    def construction(self) -> Construction:
+        """How the machine was put into a transformer."""
+        return constructions.by_name(self.weights.construction)
+
+    @property
+    def naming(self) -> Naming:
+        """What the machine calls the weights' states and symbols."""
+        return self.construction.naming(self.machine, self.weights.options)
+
+    def start(self, configuration: Configuration, **changed: int) -> Start:
+        """Return the prompt that puts the weights into a start configuration.
+
+        `changed` options, such as a wider window, take the place of those compiled with, where
+        the weights do not depend on them.
+
+        Raises:
+            ConfigurationError: the start does not fit the machine, or not into its bounded tape.
+        """
+        options = {**self.weights.options, **changed}
+        prompt = self.construction.prompt(self.machine, configuration, options)
         ids = self.weights.ids()
-        return [ids[name] for name in names]
+        return Start(tuple(ids[name] for name in prompt.tokens), prompt.origins)
+
+    def fitting_start(self, configuration: Configuration) -> Start:
+        """Return the prompt of `start` in a window that is wide enough, where that can be had."""
+        chosen = self.construction
+        options = chosen.fitting(self.machine, configuration, self.weights.options)
+        return self.start(configuration, **options)
+
+    def prompt(self, configuration: Configuration) -> list[int]:
+        """Return the token ids of `fitting_start`."""
+        return list(self.fitting_start(configuration).ids)
 
 
 def compile_machine(
-    machine: Machine, construction: str = "trace", target: str = "hard"
+    machine: Machine,
+    construction: str = "trace",
+    target: str | None = None,
+    options: Mapping[str, int | None] = NO_OPTIONS,
 ) -> Compiled:
     """Return the program and the weights of a machine.
 
     Raises:
         NotFoundError: no such construction or target.
+        ConstructionError: the construction cannot take the machine, or has no such option.
         TargetError: the target cannot express what the construction needs.
     """
-    program = constructions.by_name(construction).program(machine)
-    weights = lowering.lower(program, construction, target)
-    return Compiled(machine, program, weights)
+    chosen = constructions.by_name(construction)
+    resolved = chosen.resolve(options)
+    chosen.check(machine, resolved)
+    if chosen.shared:
+        return _of_shared(machine, construction, target, tuple(resolved.items()))
+    program = chosen.program(machine, resolved)
+    positions = resolved["window"] + 2 if chosen.view == "cells" else None
+    weights = lowering.lower(program, construction, target or chosen.targets[0], positions)
+    return Compiled(machine, program, replace(weights, options=resolved))
+
+
+def _of_shared(
+    machine: Machine, construction: str, target: str | None, options: tuple[tuple[str, int], ...]
+) -> Compiled:
+    """Return a machine with weights that other machines have too, made once."""
+    key = (construction, target, options)
+    if key not in _SHARED:
+        chosen, resolved = constructions.by_name(construction), dict(options)
+        program = chosen.program(machine, resolved)
+        weights = lowering.lower(program, construction, target or chosen.targets[0])
+        _SHARED[key] = (program, replace(weights, options=resolved))
+        while len(_SHARED) > MOST_SHARED:
+            del _SHARED[next(iter(_SHARED))]
+    return Compiled(machine, *_SHARED[key])
 
 
 def recompile(machine: Machine, weights: Weights) -> Compiled:
-    """Return given weights (from an artifact, say) with the program they should compute."""
-    program = constructions.by_name(weights.construction).program(machine)
-    return Compiled(machine, program, weights)
+    """Return given weights (from an artifact, say) with the program they should compute.
+
+    Raises:
+        ConstructionError: their construction cannot take the machine, or has no such option.
+    """
+    chosen = constructions.by_name(weights.construction)
+    options = chosen.resolve(weights.options)
+    chosen.check(machine, options)
+    return Compiled(machine, chosen.program(machine, options), weights)
+
+
+def with_machine(compiled: Compiled, machine: Machine) -> Compiled:
+    """Return another machine with the same weights, where machines share them.
+
+    Raises:
+        ConstructionError: weights of this construction are for one machine, or too small.
+    """
+    chosen = compiled.construction
+    if not chosen.shared:
+        raise ConstructionError(
+            f"weights of construction {chosen.name!r} are for one machine: compile "
+            f"{machine.name!r} by itself"
+        )
+    chosen.check(machine, compiled.weights.options)
+    return Compiled(machine, compiled.program, compiled.weights)

@@ -13,35 +13,31 @@ Imports `program`, `machine` and `errors`; never `lowering`, `weights`, numpy or
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from tm2tf.constructions import trace
+from tm2tf.constructions import (
+    addressed,
+    looped,
+    queue,
+    scratchpad,
+    summarised,
+    summarised_addressed,
+    trace,
+    tracr,
+    universal,
+)
+from tm2tf.constructions.construction import Construction
 from tm2tf.errors import choose
-from tm2tf.machine.spec import Configuration, Machine
-from tm2tf.program.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class Construction:
-    """One way to put a machine into a transformer."""
-
-    name: str
-    summary: str
-    source: str
-    program: Callable[[Machine], Program]
-    prompt: Callable[[Machine, Configuration], list[str]]
-
 
 CONSTRUCTIONS = (
-    Construction(
-        "trace",
-        "decoder-only, one token a step, unbounded tapes",
-        "after Pérez, Barceló & Marinković 2021 (arXiv 1901.03429), "
-        "Merrill & Sabharwal 2024 (arXiv 2310.07923)",
-        trace.program,
-        trace.prompt,
-    ),
+    trace.CONSTRUCTION,
+    universal.CONSTRUCTION,
+    addressed.CONSTRUCTION,
+    summarised.CONSTRUCTION,
+    summarised_addressed.CONSTRUCTION,
+    queue.CONSTRUCTION,
+    scratchpad.CONSTRUCTION,
+    looped.LOOPED,
+    looped.NEIGHBOURS,
+    tracr.CONSTRUCTION,
 )
 
 

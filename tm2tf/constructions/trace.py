@@ -21,16 +21,23 @@ original.
 
 from __future__ import annotations
 
-from tm2tf.errors import ConfigurationError
+from tm2tf.constructions.construction import Construction, Options, Prompt
+from tm2tf.constructions.tokens import (
+    BEGIN,
+    START,
+    STUCK,
+    input_token,
+    left_token,
+    require_start,
+    step_token,
+)
 from tm2tf.machine.spec import OFFSET, UNDEFINED_OUTCOME, Configuration, Machine, Transition
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
 from tm2tf.program.operations import Affine, CausalSum, Latest, Row, Table
 from tm2tf.program.program import Layer, Program, Token, Unembed
 
-BEGIN, START, STUCK = "<bos>", "<start>", "<stuck>"
 
-
-def program(machine: Machine) -> Program:
+def program(machine: Machine, options: Options) -> Program:
     """Return the program that writes the runs of `machine`."""
     tapes = range(machine.tapes)
     steps = {step_token(machine, to): to for to in dict.fromkeys(machine.transitions.values())}
@@ -65,12 +72,12 @@ def program(machine: Machine) -> Program:
     )
     lookups = tuple(
         Latest(
-            f"tape{t}.read",
-            query=f"tape{t}.head",
-            key=f"tape{t}.address",
-            value=f"tape{t}.write",
+            outs=(f"tape{t}.read",),
+            values=(f"tape{t}.write",),
             where=f"tape{t}.writes",
-            default=machine.blank,
+            key=(f"tape{t}.address",),
+            query=(f"tape{t}.head",),
+            defaults=(machine.blank,),
         )
         for t in tapes
     )
@@ -87,41 +94,44 @@ def program(machine: Machine) -> Program:
     )
 
 
-def prompt(machine: Machine, configuration: Configuration) -> list[str]:
+def prompt(machine: Machine, configuration: Configuration, options: Options) -> Prompt:
     """Return the tokens that put the program into a start configuration.
+
+    Addresses count from the heads: where a head begins is address 0.
 
     Raises:
         ConfigurationError: its state is not the machine's start state.
     """
-    if configuration.state != machine.start:
-        raise ConfigurationError(
-            f"a run begins in the start state {machine.start!r}, not in {configuration.state!r}"
-        )
+    require_start(machine, configuration)
     tokens = [BEGIN]
     for t, tape in enumerate(configuration.tapes):
         if not tape.contents:
             continue
         first = tape.origin - tape.head
-        tokens += [_left(machine, t)] * max(0, -first)
+        tokens += [left_token(machine, t)] * max(0, -first)
         cells = (machine.blank,) * max(0, first) + tape.contents
-        tokens += [_input(machine, t, symbol) for symbol in cells]
-    return [*tokens, START]
+        tokens += [input_token(machine, t, symbol) for symbol in cells]
+    return Prompt((*tokens, START), tuple(tape.head for tape in configuration.tapes))
 
 
-def step_token(machine: Machine, transition: Transition) -> str:
-    """Return the token of a transition, such as `1R>B`, or `1R,0S>B` for two tapes."""
-    acts = (
-        escape(symbol) + move
-        for symbol, move in zip(transition.writes, transition.moves, strict=True)
-    )
-    return f"{','.join(acts)}>{escape(transition.state)}"
+def sizes(machine: Machine, options: Options) -> dict[str, int]:
+    """Return the sizes on the hard target, for k tapes, Q states, G symbols and r transitions.
 
-
-def escape(word: str) -> str:
-    r"""Return a word with a backslash before what means something in a token, spaces as `\s`."""
-    for mark in "\\<>,:":
-        word = word.replace(mark, "\\" + mark)
-    return "".join("\\s" if character.isspace() else character for character in word)
+    Three layers: sums, squares, lookup and table. A tape has three heads (its address, the input
+    cells filled, the lookup); 2 G + 4 directions for what is written, read and the four integers
+    that tokens embed, 2 + 2 for two sums and their means, 3 of the parabola; and G + 3 for what
+    is written and moved next. Both the state and the next one have Q, and `begin` and `position`
+    one each. The widest layer has r neurons, or 6 a tape for the squares.
+    """
+    k, states, symbols = machine.tapes, len(machine.states), len(machine.symbols)
+    steps = len(set(machine.transitions.values()))
+    return {
+        "layers": 3,
+        "heads": 3 * k,
+        "d_model": 2 + 2 * states + k * (3 * symbols + 14),
+        "d_mlp": max(len(machine.transitions), 6 * k),
+        "vocab": 3 + k * (symbols + 1) + steps,
+    }
 
 
 def _each(machine: Machine, pattern: str) -> tuple[str, ...]:
@@ -132,21 +142,13 @@ def _cells(to: Transition) -> tuple[str, ...]:
     return (to.state, *to.writes, *to.moves)
 
 
-def _input(machine: Machine, t: int, symbol: str) -> str:
-    return escape(symbol) if machine.tapes == 1 else f"tape{t}:{escape(symbol)}"
-
-
-def _left(machine: Machine, t: int) -> str:
-    return "<left>" if machine.tapes == 1 else f"<left:{t}>"
-
-
 def _prompt_tokens(machine: Machine) -> list[Token]:
     tokens = [Token(BEGIN, "begin", {})]
     for t in range(machine.tapes):
-        tokens.append(Token(_left(machine, t), "prompt", {f"tape{t}.fill": -1}))
+        tokens.append(Token(left_token(machine, t), "prompt", {f"tape{t}.fill": -1}))
         tokens += [
             Token(
-                _input(machine, t, symbol),
+                input_token(machine, t, symbol),
                 "prompt",
                 {
                     f"tape{t}.fill": 1,
@@ -189,3 +191,14 @@ def _features(machine: Machine) -> tuple[Feature, ...]:
     moves = ("L", "S", "R")
     features += [Categorical(name, moves) for name in _each(machine, "next.tape{}.move")]
     return tuple(features)
+
+
+CONSTRUCTION = Construction(
+    name="trace",
+    summary="decoder-only, one token a step, unbounded tapes",
+    source="after Pérez, Barceló & Marinković 2021 (arXiv 1901.03429), "
+    "Merrill & Sabharwal 2024 (arXiv 2310.07923)",
+    program=program,
+    prompt=prompt,
+    sizes=sizes,
+)
