@@ -123,6 +123,7 @@ def test_compile(tmp_path):
         "machine": "bb2",
         "construction": "trace",
         "target": "hard",
+        "options": {},
         "dtype": "float64",
         "layers": 3,
         "heads": 3,
@@ -162,14 +163,18 @@ def test_run():
         "target": "hard",
         "runtime": "kernel",
         "device": "cpu",
+        "dtype": "float64",
         "attention": "index",
         "outcome": "halted",
         "state": "Z",
         "steps": 6,
         "forward_passes": 6,
+        "tokens_per_step": 1.0,
+        "peak_context": 8,
         "nonblank": 4,
         "tapes": [{"contents": "1111", "origin": -2, "head": 0}],
         "interrupted": False,
+        "weights_sha256": api.compile("bb2").weights_sha256,
     }
     other = from_json("run bb2 --runtime torch --device cpu")
     own = {"runtime": "torch", "attention": "argmax over the prefix"}
@@ -224,6 +229,9 @@ def test_verify():
         "checked": count,
         "agreed": count,
         "diverged": [],
+        "skipped": [],
+        "constructions": {"trace": {"checked": count, "agreed": count, "steps": steps}},
+        "shared_weights_sha256": [],
         "steps_checked": steps,
         "forward_passes": steps,
         "evaluators": dict.fromkeys(EVALUATORS, steps),
@@ -245,6 +253,7 @@ def test_verify_finds_edited_weights(tmp_path):
     again = found.pop("command")
     assert found == {
         "machine": "bb2",
+        "construction": "trace",
         "input": [""],
         "step": 3,
         "layer": "embedding",

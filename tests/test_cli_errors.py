@@ -67,7 +67,7 @@ CASES = {  # a command line: what its message must say
     "verify bb2 --max-steps -1": "-1 is not in the range",
     "verify below.yaml": "max_steps must be 0 or more, got -3",
     # names
-    "run bb2 --construction trac": "unknown construction 'trac'; known: trace; did you mean",
+    "run bb2 --construction trac": "unknown construction 'trac'; known: trace, universal, addressed,",
     "verify --random 2 --construction x": "unknown construction 'x'",
     "compile bb2 --target hart": "unknown target 'hart'; known: hard; did you mean 'hard'?",
     "verify bb2 --runtime kernle": "unknown runtime 'kernle'; known: kernel, torch; did you mean",
@@ -77,6 +77,25 @@ CASES = {  # a command line: what its message must say
     "convert palindrome --to bbchallenge": "a bbchallenge code cannot say: accepting or rejecting",
     "examples 99": "no example '99'; there are 01-",
     "examples 01-helo-machine": "did you mean '01-hello-machine'?",
+    # constructions
+    "run bb4 --construction addressed --tape 8": "in step 59 a head left the tape of 8 cells that "
+    "construction 'addressed' was compiled with; compile with --tape 16",
+    "verify bb4 --construction queue --tape 8": "in step 59 a head left the tape of 8 cells",
+    "run palindrome --construction addressed --tape 4 --input abcba": "head and contents of the "
+    "start take 5 cells, and the tape has 4; compile with --tape 5 or more",
+    "run bb4 --construction looped --window 4 --fixed-window": "in step 4 a head leaves the window "
+    "of 4 cells; compile with --window 8, or let the window grow",
+    "run universal --construction universal": "take --states 40 --symbols 15",
+    "verify bb2 --construction universal --states 1": "has 2 running states (room for 1)",
+    "verify --random 3 --construction universal --symbols 1": "of 300 random machines only 0 can",
+    "run matching-3tape --construction queue": "takes machines of one tape, and this one has 3",
+    "run bb2 --tape 8": "construction 'trace' has no option 'tape'",
+    "run bb2 --construction queue --tape 1": "tape is 1; it must be from 2 to 65,536",
+    "compile bb2 --construction universal --states 1000000": "must be from 1 to 500",
+    "run bb2 --dtype float32": "float32 has 24 significant bits",
+    "run bb2 --construction queue --dtype float8": "unknown dtype 'float8'; known: float64,",
+    "compare bb2 --max-steps 0": "0 is not in the range",
+    "compare nosuch": "no bundled machine is called 'nosuch'",
     # verify, and usage
     "verify": "name a MACHINE, or give --random N or --corpus FILE.tsv",
     "verify --random 0": "name a MACHINE",

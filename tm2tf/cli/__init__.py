@@ -23,6 +23,7 @@ COMMANDS = {
     "compile": "Turn a machine into the weights of a transformer.",
     "run": "Run a machine as a transformer.",
     "verify": "Check every step of the weights against the machine.",
+    "compare": "Set constructions side by side on one machine.",
     "inspect": "Show the weights, with a name for everything in them.",
     "convert": "Write a machine in another format.",
     "examples": "List or run the worked examples.",

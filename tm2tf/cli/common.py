@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -60,24 +62,91 @@ def input_options(command: F) -> F:
             help="Address where the head begins, once a tape (default 0).",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with(options, command)
+
+
+OPTIONS = {
+    "tape": "Cells of a bounded tape.",
+    "window": "Cells of a looped model's window, to begin with.",
+    "states": "Running states that universal weights have room for.",
+    "symbols": "Symbols that universal weights have room for.",
+    "halting": "Halting states of each outcome that universal weights have room for.",
+    "period": "Steps between two summaries, at the least.",
+    "context": "Longest context of weights that sum up a bounded tape.",
+}
+"""What constructions may be asked for, each by an option of its own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to compile to: `--construction`, `--target` and the options of constructions."""
+
+    construction: str
+    target: str | None
+    options: dict[str, int]
+
+    def words(self) -> str:
+        """Return the command line that asks for the same, with a blank before each word."""
+        named = {"construction": self.construction, "target": self.target, **self.options}
+        default = {"construction": "trace", "target": None}
+        return "".join(
+            f" --{name} {value}"
+            for name, value in named.items()
+            if name not in default or value != default[name]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to run: `--runtime`, `--device`, `--dtype` and `--fixed-window`."""
+
+    runtime: str
+    device: str
+    dtype: str
+    grow: bool
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the keyword arguments of `Model.run` and `Model.verify`."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """Return the command line that asks for the same, with a blank before each word."""
+        default = {"runtime": "kernel", "device": "auto", "dtype": "float64"}
+        words = "".join(
+            f" --{name} {getattr(self, name)}"
+            for name, value in default.items()
+            if getattr(self, name) != value
+        )
+        return words + ("" if self.grow else " --fixed-window")
 
 
 def compile_options(command: F) -> F:
-    """Add `--construction` and `--target`."""
+    """Add `--construction`, `--target` and the options of constructions, as one `asked`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, construction: str, target: str | None, **others: Any) -> Any:
+        options = {name: others.pop(name) for name in OPTIONS}
+        given = {name: value for name, value in options.items() if value is not None}
+        return command(*args, asked=Asked(construction, target, given), **others)
+
     options = (
         click.option("--construction", default="trace", show_default=True, help="How it is built."),
-        click.option("--target", default="hard", show_default=True, help="What it is built for."),
+        click.option("--target", help="What it is built for (default: the construction's own)."),
+        *(click.option(f"--{name}", type=int, help=text) for name, text in OPTIONS.items()),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return cast(F, _with(options, gathered))
 
 
 def runtime_options(command: F) -> F:
-    """Add `--runtime`, `--device` and `--max-steps`."""
+    """Add `--runtime`, `--device`, `--dtype` and `--fixed-window`, as one `how`."""
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any, runtime: str, device: str, dtype: str, fixed_window: bool, **others: Any
+    ) -> Any:
+        how = How(_runtime(runtime, dtype), device, dtype, grow=not fixed_window)
+        return command(*args, how=how, **others)
+
     options = (
         click.option(
             "--runtime",
@@ -92,8 +161,35 @@ def runtime_options(command: F) -> F:
             type=click.Choice(["auto", "cpu", "cuda"]),
             help="Where the torch runtime runs.",
         ),
-        click.option("--max-steps", type=click.IntRange(min=0), help="Stop after so many steps."),
+        click.option(
+            "--dtype",
+            default="float64",
+            show_default=True,
+            help="float64, or with the torch runtime float32, bfloat16 or float16 for weights "
+            "that are exact in it.",
+        ),
+        click.option(
+            "--fixed-window",
+            is_flag=True,
+            help="Stop where a head leaves a looped model's window, instead of widening it.",
+        ),
     )
+    return cast(F, _with(options, gathered))
+
+
+def _runtime(runtime: str, dtype: str) -> str:
+    """Return the runtime to use: only the torch runtime computes in other dtypes than float64."""
+    return "torch" if runtime == "kernel" and dtype != "float64" else runtime
+
+
+def steps_option(command: F) -> F:
+    """Add `--max-steps`."""
+    text = "Stop after so many steps."
+    return click.option("--max-steps", type=click.IntRange(min=0), help=text)(command)
+
+
+def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
+    """Return a command with options added, which then stand in this order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -122,23 +218,28 @@ def starts(
     ]
 
 
-def model_of(what: str, construction: str = "trace", target: str = "hard") -> Model:
+def model_of(what: str, asked: Asked) -> Model:
     """Return the model of an artifact folder, or compile what else names a machine."""
     from tm2tf import api
 
-    if api.is_folder(what):
-        model = api.open_model(what)
-        for option, asked, default, has in (
-            ("construction", construction, "trace", model.weights.construction),
-            ("target", target, "hard", model.weights.target),
-        ):
-            if asked not in (default, has):
-                raise InputError(
-                    f"{what} was compiled with --{option} {has}, not {asked!r}: "
-                    "compile its machine again for that"
-                )
-        return model
-    return api.compile(api.load(what), construction, target)
+    if not api.is_folder(what):
+        return api.compile(api.load(what), asked.construction, asked.target, **asked.options)
+    model = api.open_model(what)
+    has = {
+        "construction": model.weights.construction,
+        "target": model.weights.target,
+        **model.weights.options,
+    }
+    wanted: dict[str, object] = {"target": asked.target, **asked.options}
+    if asked.construction != "trace":
+        wanted["construction"] = asked.construction
+    for name, value in wanted.items():
+        if value is not None and value != has.get(name):
+            was = f"with --{name} {has[name]}" if name in has else f"without --{name}"
+            raise InputError(
+                f"{what} was compiled {was}, not {value!r}: compile its machine again for that"
+            )
+    return model
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import compile_options, json_option, model_of, page, print_json
+from tm2tf.cli.common import Asked, compile_options, json_option, model_of, page, print_json
 
 
 @click.command(name="compile")
@@ -21,9 +21,7 @@ from tm2tf.cli.common import compile_options, json_option, model_of, page, print
     help="Folder to write (default: MACHINE.tm2tf here).",
 )
 @json_option
-def command(
-    machine: str, construction: str, target: str, output: str | None, as_json: bool
-) -> None:
+def command(machine: str, asked: Asked, output: str | None, as_json: bool) -> None:
     """Turn MACHINE into the weights of a transformer.
 
     Writes a folder: model.safetensors, and manifest.json with a name for every residual
@@ -35,7 +33,7 @@ def command(
     """  # noqa: D301
     from tm2tf import lowering
 
-    model = model_of(machine, construction, target)
+    model = model_of(machine, asked)
     found = model.machine
     path = Path(output or re.sub(r"[^\w.-]+", "-", found.name) + ".tm2tf")
     digest = model.save(path)
@@ -44,6 +42,7 @@ def command(
         "machine": found.name,
         "construction": model.weights.construction,
         "target": model.weights.target,
+        "options": dict(weights.options),
         "dtype": lowering.by_name(model.weights.target).dtype,
         "layers": len(weights.layers),
         "heads": weights.heads,
@@ -52,7 +51,7 @@ def command(
         "vocab": weights.d_vocab,
         "parameters": weights.parameters,
         "nonzeros": weights.nonzeros,
-        "tokens_per_step": 1,
+        "tokens_per_step": model.tokens_per_step,
         "path": str(path),
         "weights_sha256": digest,
     }
@@ -63,7 +62,12 @@ def command(
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        if value is None:
+            shown = "depends on the run"
+        elif isinstance(value, dict):
+            shown = ", ".join(f"{option} {number:,}" for option, number in value.items()) or "none"
+        else:
+            shown = f"{value:,}" if isinstance(value, int | float) else str(value)
         table.add_row(name.replace("_", " "), shown)
     with page() as out:
         out.print(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tm2tf.cli.common import (
+    Asked,
     compile_options,
     console,
     json_option,
@@ -79,7 +80,7 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
 @view_options
 @compile_options
 @json_option
-def command(machine: str, construction: str, target: str, as_json: bool, **options: Any) -> None:
+def command(machine: str, asked: Asked, as_json: bool, **options: Any) -> None:
     """Show the weights of MACHINE, with a name for everything in them.
 
     Without options: an overview. MACHINE may be a folder that `tm2tf compile` wrote.
@@ -91,7 +92,7 @@ def command(machine: str, construction: str, target: str, as_json: bool, **optio
       tm2tf inspect binary-increment --step 3 --input 1011
     """  # noqa: D301
     _check(options)
-    model = model_of(machine, construction, target)
+    model = model_of(machine, asked)
     name, view = _view(model, options)
     if as_json:
         from tm2tf.inspect.forms import to_json

@@ -9,6 +9,8 @@ import click
 
 from tm2tf.cli import INTERRUPTED
 from tm2tf.cli.common import (
+    Asked,
+    How,
     compile_options,
     input_options,
     json_option,
@@ -18,12 +20,13 @@ from tm2tf.cli.common import (
     progress,
     runtime_options,
     starts,
+    steps_option,
     tape_json,
     tape_text,
 )
 
 if TYPE_CHECKING:
-    from tm2tf.machine.spec import Machine
+    from tm2tf.api import Model
     from tm2tf.runtime.run import Result
 
 
@@ -32,17 +35,18 @@ if TYPE_CHECKING:
 @input_options
 @compile_options
 @runtime_options
+@steps_option
+@click.option("--show-prompt", is_flag=True, help="Show the tokens of the prompt.")
 @json_option
 def command(
     machine: str,
     inputs: tuple[str, ...],
     origins: tuple[int, ...],
     heads: tuple[int, ...],
-    construction: str,
-    target: str,
-    runtime: str,
-    device: str,
+    asked: Asked,
+    how: How,
     max_steps: int | None,
+    show_prompt: bool,
     as_json: bool,
 ) -> None:
     """Run MACHINE as a transformer.
@@ -55,7 +59,7 @@ def command(
     Example:
       tm2tf run binary-increment --input 1011
     """  # noqa: D301
-    model = model_of(machine, construction, target)
+    model = model_of(machine, asked)
     tapes = starts(model.machine, inputs, origins, heads)
     known = [
         example.expected.steps
@@ -64,51 +68,70 @@ def command(
     ]
     total = max_steps if max_steps is not None else next(iter(known), None)
     with progress(model.machine.name, total) as update:
-        result = model.run(
-            *tapes, max_steps=max_steps, runtime=runtime, device=device, on_progress=update
-        )
+        result = model.run(*tapes, max_steps=max_steps, on_progress=update, **how.keywords())
+    prompt = model.prompt(*tapes) if show_prompt else None
     if as_json:
-        print_json(_json(result, model.machine))
+        shown = {} if prompt is None else {"prompt": prompt}
+        print_json(_json(result, model) | shown)
     else:
-        _show(result, model.machine)
+        if prompt is not None:
+            click.echo(f"{' '.join(prompt)}\n")
+        _show(result, model)
     if result.interrupted:
         sys.exit(INTERRUPTED)
 
 
-def _json(result: Result, machine: Machine) -> dict[str, object]:
+def _json(result: Result, model: Model) -> dict[str, object]:
     return {
         "machine": result.machine,
         "construction": result.construction,
         "target": result.target,
         "runtime": result.runtime,
         "device": result.device,
+        "dtype": result.dtype,
         "attention": result.attention,
         "outcome": result.outcome,
         "state": result.state,
         "steps": result.steps,
         "forward_passes": result.forward_passes,
+        "tokens_per_step": _tokens_per_step(result),
+        "peak_context": result.peak_context,
         "nonblank": result.nonblank,
-        "tapes": [tape_json(machine, tape) for tape in result.tapes],
+        "tapes": [tape_json(model.machine, tape) for tape in result.tapes],
         "interrupted": result.interrupted,
         "seconds": round(result.seconds, 6),
+        "weights_sha256": model.weights_sha256,
     }
 
 
-def _show(result: Result, machine: Machine) -> None:
+def _tokens_per_step(result: Result) -> float | None:
+    return round(result.forward_passes / result.steps, 6) if result.steps else None
+
+
+def _show(result: Result, model: Model) -> None:
     from rich.table import Table
+
+    machine = model.machine
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rate = result.forward_passes / result.seconds if result.seconds else 0.0
     passes = f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)"
     ended = "interrupted" if result.interrupted else result.outcome
     where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
+    exact = "" if result.dtype == "float64" else f", {result.dtype}"
+    each = _tokens_per_step(result)
+    context = f"{result.peak_context:,} tokens at most"
+    if each is not None:
+        context += f", {each:,.4g} passes a step"
     rows = [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),
         ("forward passes", passes),
+        ("context", context),
         ("nonblank", f"{result.nonblank:,}"),
         *((f"tape {t}", tape_text(machine, tape)) for t, tape in enumerate(result.tapes)),
-        ("run by", f"{result.construction}/{result.target} weights, {where}"),
+        ("run by", f"{result.construction}/{result.target} weights, {where}{exact}"),
+        ("weights", f"sha256 {model.weights_sha256}"),
     ]
     for row in rows:
         table.add_row(*row)
