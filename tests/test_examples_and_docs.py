@@ -54,6 +54,17 @@ FACTS = {  # what an example must print, for each example there is
         "abba: accepted after 15 steps",
         "'abababa... (600)' rejected, 1203 steps, difference: None",
     ],
+    "05-one-set-of-weights": [
+        "A 0 -> B 1 right",
+        "abcba  -> blank          accepted after  21 steps, difference: None",
+        "rules in the prompt   2R>A 1R>A 2R>A 2R>A 0L>B <unknown>",
+    ],
+    "06-one-machine-many-ways": [
+        "queue                   3             65            7,020",
+        "9 of 9 ways agree: 107 steps, 13 ones on the tape.",
+        "100,000 steps, 100,000 tokens written, 100,002 in the context at most",
+        "queue        float16   20 steps, difference: None",
+    ],
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 

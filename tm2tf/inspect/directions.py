@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tm2tf.errors import NotFoundError
+from tm2tf.inspect.forms import BEGIN, Names, number
 from tm2tf.inspect.lookup import missing, numbered
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Weights
@@ -15,7 +16,8 @@ from tm2tf.weights.model import Weights
 class Link:
     """Something that writes or reads a direction, by the weight of `tensor`.
 
-    `part` is the token, the neuron's label, or the head's name with one of its coordinates.
+    `part` is the token, the neuron's label, the head's name with one of its coordinates, or for
+    W_loop the direction that it writes or reads in the other pass.
     """
 
     tensor: str
@@ -70,9 +72,12 @@ def _no_direction(weights: Weights, word: str) -> NotFoundError:
 
 
 def _meaning(weights: Weights, index: int) -> str | None:
-    meanings = []
+    meanings = ["1 at the first token alone"] if weights.directions[index] == BEGIN else []
+    constant = Names(weights).constants.get(index)
+    meanings += [] if constant is None else [f"{number(constant)} at every position"]
+    first = "embedding" if weights.W_loop is None else "beginning of a pass"
     for readout in weights.readouts:
-        since = "embedding" if readout.layer < 0 else f"end of layer {readout.layer}"
+        since = first if readout.layer < 0 else f"end of layer {readout.layer}"
         ready = f"from the {since} on"
         for value, place in readout.values:
             if place == index:
@@ -99,6 +104,14 @@ def _writers(weights: Weights, index: int) -> Iterator[Link]:
         yield Link("W_E", weights.tokens[i].name, i, weight)
     if weights.W_pos[index]:
         yield Link("W_pos", "position", None, float(weights.W_pos[index]))
+    if weights.W_positions is not None:
+        for i, weight in _held(weights.W_positions, 1, index):
+            yield Link("W_positions", f"position={i + 1}", i, weight)
+    if weights.W_loop is not None and weights.W_fixed is not None:
+        for i, weight in _held(weights.W_fixed, 1, index):
+            yield Link("W_fixed", weights.tokens[i].name, i, weight)
+        for i, weight in _held(weights.W_loop, 1, index):
+            yield Link("W_loop", weights.directions[i], i, weight)
     for layer, found in enumerate(weights.layers):
         for i, head in enumerate(found.heads):
             for v, weight in _held(head.W_O, 1, index):
@@ -122,3 +135,6 @@ def _readers(weights: Weights, index: int) -> Iterator[Link]:
                 yield Link(f"blocks.{layer}.mlp.{name}", mlp.neurons[i], i, weight)
     for i, weight in _held(weights.W_U, 0, index):
         yield Link("W_U", weights.tokens[i].name, i, weight)
+    if weights.W_loop is not None:
+        for i, weight in _held(weights.W_loop, 0, index):
+            yield Link("W_loop", weights.directions[i], i, weight)

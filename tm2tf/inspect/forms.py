@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from tm2tf.program.features import Categorical
 from tm2tf.weights.matrix import Matrix
-from tm2tf.weights.model import Weights
+from tm2tf.weights.model import Readout, Weights
+
+BEGIN = "begin"
+"""What the direction is called that is 1 at the first token alone, in all weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +60,64 @@ class Linear:
     def __sub__(self, other: Linear) -> Linear:
         return self + other * -1.0
 
+    def at(self, x: Float64[np.ndarray, " d_model"]) -> float:
+        """Return its value where the residual stream is `x`."""
+        return self.constant + sum(weight * float(x[d]) for d, weight in self.weights.items())
+
+    def without(self, direction: int) -> Linear:
+        """Return the same form without one of its directions."""
+        kept = {d: weight for d, weight in self.weights.items() if d != direction}
+        return Linear(kept, self.constant)
+
 
 class Names:
     """The names of a transformer's directions, and what its readouts say they mean.
 
     Attributes:
         values: the feature and value of each direction that holds a categorical's value.
+        words: the values of each categorical.
+        begin: the direction that is 1 at the first token alone, if it is named.
+        constants: directions that hold the same number at every position, with that number.
     """
 
     def __init__(self, weights: Weights) -> None:
         self.directions = weights.directions
-        self.values = {
-            direction: (readout.feature.name, value)
-            for readout in weights.readouts
-            for value, direction in readout.values
-        }
+        self.values = _values(weights)
+        self.words: dict[str, tuple[str, ...]] = {}
+        for name, value in self.values.values():
+            self.words[name] = (*self.words.get(name, ()), value)
         self._groups = {direction: name for direction, (name, _) in self.values.items()}
+        self._flags = []
         for readout in weights.readouts:
             feature = readout.feature
-            if isinstance(feature, Categorical) or not feature.is_flag or readout.constant:
+            if isinstance(feature, Categorical) or not feature.is_flag:
                 continue
-            if len(readout.terms) == 1 and readout.terms[0][0] == 1:
+            self._flags.append(_held(readout))
+            if not readout.constant and len(readout.terms) == 1 and readout.terms[0][0] == 1:
                 self._groups[readout.terms[0][1]] = feature.name
-        for direction, name in enumerate(weights.directions):
-            if name == "begin":  # 1 at the first token alone, in all weights
-                self._groups[direction] = name
+        self.begin = self.directions.index(BEGIN) if BEGIN in self.directions else None
+        if self.begin is not None:
+            self._groups[self.begin] = BEGIN
+        self.constants = _constants(weights)
         sums = [readout for readout in weights.readouts if len(readout.terms) > 1]
         self._sums = sorted(sums, key=lambda readout: -len(readout.terms))
+
+    def folded(self, linear: Linear) -> Linear:
+        """Return a form with the numbers that directions hold everywhere in its constant."""
+        for direction, held in self.constants.items():
+            if direction in linear.weights:
+                constant = linear.constant + held * linear.weights[direction]
+                linear = Linear(linear.without(direction).weights, constant)
+        return linear
 
     def form(self, linear: Linear, layer: int) -> Form:
         """Return a form in words, as layer `layer` reads it.
 
         A feature that the stream holds as a sum is named where it is ready before that layer.
         """
-        left, named, terms = linear, {}, []
+        left, named, terms = self.folded(linear), {}, []
         for readout in self._sums:
-            sum_ = Linear({direction: c for c, direction in readout.terms}, readout.constant)
+            sum_ = _held(readout)
             factors = {left.weights.get(d, 0.0) / c for d, c in sum_.weights.items()}
             if readout.layer < layer and len(factors) == 1 and factors != {0.0}:
                 (factor,) = factors
@@ -112,6 +138,7 @@ class Names:
         None unless it is a sum of directions that are 0 or 1, no two of them values of the same
         feature, which is positive when all of them are 1 and not when one is 0.
         """
+        linear = self.folded(linear)
         directions, weights = tuple(sorted(linear.weights)), linear.weights.values()
         groups = {self._groups.get(direction) for direction in directions}
         if not directions or None in groups or len(groups) < len(directions):
@@ -119,6 +146,82 @@ class Names:
         total = sum(weights) + linear.constant
         fits = min(weights) > 0 and total > 0 and total - min(weights) <= 0
         return directions if fits else None
+
+    def is_flag(self, linear: Linear) -> bool:
+        """Return whether a form is 0 or 1, and nothing else, wherever it is.
+
+        So it is if a readout of a flag has it, or if it is a sum of whole multiples of directions
+        that are 0 or 1 (of a feature's values only one is 1) that stays from 0 to 1.
+        """
+        if linear in self._flags:
+            return True
+        if not all(w.is_integer() for w in (*linear.weights.values(), linear.constant)):
+            return False
+        by_group: dict[str, list[float]] = {}
+        for direction, weight in linear.weights.items():
+            if direction not in self._groups:
+                return False
+            by_group.setdefault(self._groups[direction], []).append(weight)
+        least = linear.constant + sum(min(0.0, *found) for found in by_group.values())
+        most = linear.constant + sum(max(0.0, *found) for found in by_group.values())
+        return least >= 0 and most <= 1
+
+
+def _values(weights: Weights) -> dict[int, tuple[str, str]]:
+    """Return the feature and the value that directions stand for.
+
+    On target tracr directions are called `NAME=VALUE` even where no feature is read.
+    """
+    found = {}
+    if weights.target == "tracr":
+        named = [name.partition("=") for name in weights.directions]
+        found = {d: (name, value) for d, (name, sign, value) in enumerate(named) if sign}
+    for readout in weights.readouts:
+        found |= {direction: (readout.feature.name, word) for word, direction in readout.values}
+    return found
+
+
+def _constants(weights: Weights) -> dict[int, float]:
+    """Return the directions that all tokens set alike, in every pass, and nothing else writes."""
+    loop = weights.W_loop
+    written = [head.W_O for layer in weights.layers for head in layer.heads]
+    written += [layer.feed_forward.W_out for layer in weights.layers]
+    written += [matrix for matrix in (loop, weights.W_positions) if matrix is not None]
+    others = {direction for matrix in written for direction in matrix.columns.tolist()}
+    found = {}
+    for direction, held in weights.W_E.row(0) if weights.d_vocab else ():
+        everywhere = direction not in others and not weights.W_pos[direction]
+        for matrix in (weights.W_E, weights.W_fixed):
+            if matrix is not None and everywhere:
+                values = matrix.values[matrix.columns == direction]
+                everywhere = len(values) == weights.d_vocab and bool((values == held).all())
+        if everywhere:
+            found[direction] = held
+    return found
+
+
+Sums = Mapping[str, frozenset[tuple[float, int]]]
+"""Features that are sums of directions none of which is their own, with these terms."""
+
+
+def sums(weights: Weights) -> Sums:
+    """Return the features that have no direction of their own."""
+    return {
+        readout.feature.name: frozenset(readout.terms)
+        for readout in weights.readouts
+        if readout.terms
+        and all(weights.directions[d] != readout.feature.name for _, d in readout.terms)
+    }
+
+
+def parts_of_sums(known: Sums) -> set[str]:
+    """Return those of some sums that are a part of another one of them."""
+    return {name for name, terms in known.items() if any(terms < o for o in known.values())}
+
+
+def _held(readout: Readout) -> Linear:
+    """Return the form that an integer is read by."""
+    return Linear({direction: c for c, direction in readout.terms}, readout.constant)
 
 
 def columns(matrix: Matrix, bias: np.ndarray | None = None) -> list[Linear]:

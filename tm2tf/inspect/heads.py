@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tm2tf.inspect.forms import Form, Linear, Names, columns, scaled, shown
+from tm2tf.inspect.forms import Form, Linear, Names, columns, shown
+from tm2tf.inspect.matching import Lookups
 from tm2tf.weights.model import Head, HeadKind, Weights
 
 ONE = "1"
 """What stands for the constant 1, which biases multiply, in a QK circuit."""
-
-ONE_FORM = Linear({}, 1.0)
-
-UNIFORM = "every position, equally"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,7 @@ class HeadSummary:
 
     A "latest" head attends to the latest of the positions that `attends` describes; a lookup, to
     the begin token if there are none. "here" is the position that looks, "there" one looked at.
+    `offset` is how far back a "relative" head looks.
     """
 
     layer: int
@@ -48,6 +46,7 @@ class HeadSummary:
     kind: HeadKind
     d_head: int
     d_value: int
+    offset: int
     attends: str
     brings: str
 
@@ -67,9 +66,9 @@ class HeadView:
     ov: tuple[Moved, ...]
 
 
-def summary(weights: Weights, names: Names, layer: int, index: int) -> HeadSummary:
+def summary(lookups: Lookups, layer: int, index: int) -> HeadSummary:
     """Return a head in a line."""
-    head = weights.layers[layer].heads[index]
+    head = lookups.weights.layers[layer].heads[index]
     return HeadSummary(
         layer=layer,
         index=index,
@@ -77,21 +76,22 @@ def summary(weights: Weights, names: Names, layer: int, index: int) -> HeadSumma
         kind=head.kind,
         d_head=len(head.b_Q),
         d_value=head.W_O.shape[0],
-        attends=UNIFORM if head.kind == "uniform" else _attends(weights, names, layer, head),
-        brings=_brings(names, head),
+        offset=head.offset,
+        attends=lookups.attends(layer, head),
+        brings=", ".join(moved(lookups.names, _ov(head), layer)) or "nothing",
     )
 
 
-def view(weights: Weights, names: Names, layer: int, index: int) -> HeadView:
+def view(weights: Weights, layer: int, index: int) -> HeadView:
     """Return a head's circuits."""
-    head = weights.layers[layer].heads[index]
+    head, names = weights.layers[layer].heads[index], Names(weights)
     query, key = columns(head.W_Q, head.b_Q), columns(head.W_K, head.b_K)
 
     def forms(found: list[Linear]) -> tuple[Form, ...]:
         return tuple(names.form(linear, layer) for linear in found)
 
     return HeadView(
-        summary=summary(weights, names, layer, index),
+        summary=summary(Lookups(weights, names), layer, index),
         query=forms(query),
         key=forms(key),
         value=forms(columns(head.W_V)),
@@ -127,101 +127,24 @@ def _ov(head: Head) -> dict[tuple[int, int], float]:
     return {pair: weight for pair, weight in total.items() if weight}
 
 
-def _brings(names: Names, head: Head) -> str:
-    """Return the OV circuit in words: a feature that is moved value by value stands once."""
-    left = _ov(head)
+def moved(names: Names, entries: Mapping[tuple[int, int], float], layer: int) -> tuple[str, ...]:
+    """Return in words what (from, to) entries move; a feature moved word by word stands once."""
+    left = dict(entries)
     parts = []
     groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for source, to in left:
+    for (source, to), weight in entries.items():
         (a, value), (b, same) = (names.values.get(d, ("", "")) for d in (source, to))
-        if a and b and value == same and left[source, to] == 1:
+        if a and b and value == same and weight == 1:
             groups.setdefault((a, b), []).append((source, to))
-    sizes = [name for name, _ in names.values.values()]
     for (a, b), pairs in groups.items():
-        if len(pairs) == sizes.count(a) == sizes.count(b):
+        if len(pairs) == len(names.words[a]) and set(names.words[a]) <= set(names.words[b]):
             parts.append(f"{shown(a)} -> {shown(b)}")
-            left = {pair: weight for pair, weight in left.items() if pair not in pairs}
+            for pair in pairs:
+                del left[pair]
+    into: dict[int, dict[int, float]] = {}
     for (source, to), weight in sorted(left.items()):
-        parts.append(f"{scaled(names.directions[source], weight)} -> {shown(names.directions[to])}")
-    return ", ".join(parts) or "nothing"
-
-
-def _attends(weights: Weights, names: Names, layer: int, head: Head) -> str:
-    """Return what a "latest" head looks for, if its tensors have the form of a lookup.
-
-    That form is the parabola of `lowering.hard`: q = (2p, 1, p^2), k = (w, -w^2 + begin/2 + f - 1,
-    1 - f), where earlier layers make w = key and w^2 where the flag f is 1 and 0 elsewhere: the
-    position with f = 1 and key = p wins, and the latest of several.
-    """
-    query, key = columns(head.W_Q, head.b_Q), columns(head.W_K, head.b_K)
-    otherwise = "the greatest q . k"
-    if len(query) != 3 or "begin" not in names.directions:
-        return otherwise
-    p2, w = _single(query[2]), _single(key[0])
-    made = None if p2 is None or w is None else _gated(weights, w, key[2], layer)
-    if p2 is None or made is None:
-        return otherwise
-    p, flag = query[0] * 0.5, ONE_FORM - key[2]
-    address, gates = made
-    base = Linear({names.directions.index("begin"): 0.5}) - key[2]
-    squares = [
-        d
-        for d in key[1].weights
-        if key[1] == base - Linear({d: 1.0})
-        and _written_by(weights, d, layer)
-        == [(gates[0], address, 1.0), (gates[1], address * -1.0, 1.0)]
-    ]
-    fits = (
-        query[1] == ONE_FORM
-        and _written_by(weights, p2, layer) == [(p, p, 1.0), (p * -1.0, p * -1.0, 1.0)]
-        and len(squares) == 1
-    )
-    if not fits:
-        return otherwise
-    wanted = f"{names.form(address, layer).text} there = {names.form(p, layer).text} here"
-    return wanted + (f", if {names.form(flag, layer).text} there" if flag.weights else "")
-
-
-def _single(linear: Linear) -> int | None:
-    """Return the direction that a form is, if it is one."""
-    direction = next(iter(linear.weights), None)
-    return direction if direction is not None and linear == Linear({direction: 1.0}) else None
-
-
-Written = list[tuple[Linear, Linear, float]]
-"""The neurons that write one direction: gate, inner form, weight."""
-
-
-def _written_by(weights: Weights, direction: int, layer: int) -> Written:
-    """Return the neurons below a layer that write a direction; none if something else does too."""
-    found: Written = []
-    others = [weights.W_E, *(head.W_O for below in weights.layers[:layer] for head in below.heads)]
-    if weights.W_pos[direction] or any((other.columns == direction).any() for other in others):
-        return found
-    for below in weights.layers[:layer]:
-        mlp = below.feed_forward
-        entries = mlp.W_out.columns == direction
-        if entries.any():
-            gate, inner = columns(mlp.W_gate, mlp.b_gate), columns(mlp.W_in, mlp.b_in)
-            rows, values = mlp.W_out.rows()[entries], mlp.W_out.values[entries]
-            found += [(gate[i], inner[i], float(w)) for i, w in zip(rows, values, strict=True)]
-    return found
-
-
-def _gated(
-    weights: Weights, direction: int, absent: Linear, layer: int
-) -> tuple[Linear, tuple[Linear, Linear]] | None:
-    """Return (w, gates) if a direction is made to hold w where `absent` is 0, and 0 where it is 1.
-
-    That is by two neurons, relu(w - C absent) less relu(-w - C absent), with a C above any w.
-    """
-    made = _written_by(weights, direction, layer)
-    if [(inner, weight) for _, inner, weight in made] != [(ONE_FORM, 1.0), (ONE_FORM, -1.0)]:
-        return None
-    gates = made[0][0], made[1][0]
-    held, shut = (gates[0] - gates[1]) * 0.5, (gates[0] + gates[1]) * -0.5
-    largest = max([abs(absent.constant), *map(abs, absent.weights.values())])
-    closed = max([abs(shut.constant), *map(abs, shut.weights.values())]) / (largest or 1.0)
-    if shut != absent * closed or (absent != Linear({}) and closed <= weights.bounds.key):
-        return None
-    return held, gates
+        into.setdefault(to, {})[source] = weight
+    for to, weights in into.items():
+        form = names.form(Linear(weights), layer)
+        parts.append(f"{form.text} -> {shown(names.directions[to])}")
+    return tuple(parts)

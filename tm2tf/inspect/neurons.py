@@ -66,6 +66,7 @@ def _neuron(
 
 def _rule(names: Names, gate: Linear, inner: Linear, out: tuple[Term, ...]) -> Rule | None:
     """Return the rule that a neuron is: a constant inner form, a gate that is a conjunction."""
+    gate, inner = names.folded(gate), names.folded(inner)
     needed = names.all_needed(gate)
     if needed is None or inner.weights:
         return None

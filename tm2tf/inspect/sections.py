@@ -5,19 +5,41 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tm2tf.inspect.forms import number, scaled, shown
+from tm2tf.inspect.snapshot import BEGAN
+from tm2tf.inspect.tensors import LARGEST
 
-if TYPE_CHECKING:  # `step` would import torch
+if TYPE_CHECKING:
     from tm2tf.inspect.directions import DirectionView, Link
     from tm2tf.inspect.forms import Form, Term
     from tm2tf.inspect.heads import HeadSummary, HeadView
     from tm2tf.inspect.neurons import Neuron
-    from tm2tf.inspect.step import HeadStep, Place, StepView
-    from tm2tf.inspect.tables import LayerView, Overview, TokenView
+    from tm2tf.inspect.snapshot import FeatureValue, HeadStep, Place, StepView
+    from tm2tf.inspect.tables import LayerSummary, LayerView, Overview, TokenView
 
 Rows = Sequence[tuple[str, ...]]
+
+DECODER = "decoder: one token a pass, and each position sees those up to it"
+LOOPED = "looped: a pass for all positions at once, which all see each other, and then the next"
+
+ROLES = {
+    "begin": "the first of every sequence",
+    "prompt": "given by the user",
+    "step": "stands for one machine step",
+    "part": "belongs to a step or a summary",
+    "summary": "opens a summary",
+    "cut": "closes a summary, with which the context then begins anew",
+    "cell": "a cell of a configuration",
+    "row": "ends a row of cells, which is a configuration",
+    "end": "stands for no step and ends the run",
+}
+"""What the roles of tokens mean."""
+
+MOST = 20
+"""Rows shown of the links by one tensor; `--json` has them all."""
 
 NUMBERS = ("heads", "neurons", "nonzeros", "weight", "activation", "score", "margin", "logit", "at")
 """Headings of columns that hold numbers."""
@@ -35,23 +57,11 @@ class Section:
 def overview(view: Overview, machine: str) -> list[Section]:
     """Return the sections of an overview; `machine` is the machine's name."""
     heads = [head for layer in view.layers for head in layer.heads]
-    size = (
-        f"{len(view.layers)} layers, {len(heads)} heads, d_model {view.d_model}, "
-        f"d_mlp {view.d_mlp}, {view.d_vocab} tokens"
-    )
-    facts = [
-        ("construction", view.construction),
-        ("target", f"{view.target}, {view.dtype}"),
-        ("size", size),
-        ("parameters", f"{view.parameters:,}, of which {view.nonzeros:,} are not 0"),
-    ]
-    bounds = [f"{number(bound.value)} ({bound.value:,}): {bound.meaning}" for bound in view.bounds]
-    facts += zip(["exact up to", *[""] * (len(bounds) - 1)], bounds, strict=True)
     layers = [("embed", ", ".join(view.embedded), "", "", "")]
     layers += [
         (
             str(layer.number),
-            layer.purpose,
+            _makes(layer),
             str(len(layer.heads)),
             f"{layer.neurons:,}",
             f"{layer.nonzeros:,}",
@@ -59,23 +69,63 @@ def overview(view: Overview, machine: str) -> list[Section]:
         for layer in view.layers
     ]
     layers.append(("unembed", f"the next token, by {', '.join(view.decides)}", "", "", ""))
+    if view.looped:
+        layers.append(("loop", f"carried to the next pass: {', '.join(view.carries)}", "", "", ""))
     return [
-        Section(f"{machine} as a transformer", (), facts),
+        Section(f"{machine} as a transformer", (), _facts(view, len(heads))),
         Section("Layers", ("layer", "what it makes", "heads", "neurons", "nonzeros"), layers),
         _heads(heads),
         Section("", (), _closer(view, heads)),
     ]
 
 
+def _facts(view: Overview, heads: int) -> Rows:
+    """Return what there is to say in a line each."""
+    options = "".join(f", {name} {value:,}" for name, value in view.options.items())
+    size = (
+        f"{_counted(len(view.layers), 'layer')}, {_counted(heads, 'head')}, "
+        f"d_model {view.d_model}, d_mlp {view.d_mlp}, {_counted(view.d_vocab, 'token')}"
+    )
+    roles = ", ".join(f"{count:,} {role}" for role, count in view.roles.items())
+    bounds = [f"{_large(bound.value)}: {bound.meaning}" for bound in view.bounds]
+    return [
+        ("construction", view.construction + options),
+        ("kind", LOOPED if view.looped else DECODER),
+        ("target", f"{view.target}, {view.dtype}"),
+        ("size", size),
+        ("tokens", roles),
+        ("parameters", f"{view.parameters:,}, of which {view.nonzeros:,} are not 0"),
+        ("precision", f"{_counted(view.bits, 'significant bit')}: {', '.join(view.formats)}"),
+        *zip(["exact up to", *[""] * (len(bounds) - 1)], bounds, strict=True),
+    ]
+
+
+def _large(value: int) -> str:
+    """Return a number, and digit by digit besides if it is shown as a power of two."""
+    plain = f"{value:,}"
+    return f"{number(value)} ({plain})" if "^" in number(value) else plain
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _makes(layer: LayerSummary) -> str:
+    """Return what a layer is for: the features that it makes, else its label."""
+    return ", ".join(layer.makes) or layer.purpose
+
+
 def _closer(view: Overview, heads: list[HeadSummary]) -> Rows:
     """Return options that show something of these weights, in two lines."""
-    last = len(view.layers) - 1
-    direction = next((head.name for head in heads if head.name in view.directions), "0")
-    options = [f"--layer {last}", f"--layer {last} --neuron 0"]
-    options += [f"--layer {head.layer} --head {head.index}" for head in heads[-1:]]
-    options += [f"--token {shlex.quote(view.tokens[-1])}"]
-    options += [f"--direction {shlex.quote(direction)}", "--dense W_E", "--step 1", "--program"]
-    return [("closer", ", ".join(options[:-4])), ("", ", ".join(options[-4:]))]
+    made = {head.name for head in heads}
+    named = (name for name in view.directions if name in made or name.rpartition("=")[0] in made)
+    widest = max([layer.number for layer in view.layers if layer.neurons], default=None)
+    first = [] if widest is None else [f"--layer {widest}", f"--layer {widest} --neuron 0"]
+    first += [f"--layer {head.layer} --head {head.index}" for head in heads[-1:]]
+    first += [f"--token {shlex.quote(view.tokens[-1])}"]
+    dense = "W_loop" if view.looped else "W_E" if view.d_vocab <= LARGEST[0] else "W_pos"
+    last = [f"--direction {shlex.quote(next(named, view.directions[0]))}", f"--dense {dense}"]
+    return [("closer", ", ".join(first)), ("", ", ".join([*last, "--step 1", "--program"]))]
 
 
 def _heads(heads: Iterable[HeadSummary]) -> Section:
@@ -91,7 +141,7 @@ def layer(view: LayerView) -> list[Section]:
     it = view.summary
     sections = [
         Section(
-            f"Layer {it.number}: {it.purpose}",
+            f"Layer {it.number}: {_makes(it)}",
             (),
             [("parameters", f"{it.parameters:,}, of which {it.nonzeros:,} are not 0")],
         )
@@ -148,17 +198,22 @@ def neuron(view: Neuron) -> list[Section]:
 def token(view: TokenView) -> list[Section]:
     """Return the sections of a token."""
     facts = [
-        ("role", view.role),
+        ("role", f"{view.role}: {ROLES[view.role]}"),
         ("outcome", view.outcome or "none: the run goes on"),
         ("logit", view.logit.text),
         ("", view.text),
     ]
-    embeds: Rows = [(shown(term.name), number(term.weight)) for term in view.embeds]
     return [
         Section(f"Token {view.id}: {view.name}", (), facts),
         *_where([view.logit]),
-        Section("Embeds", ("direction", "weight"), embeds or [("nothing", "")]),
+        _added("Embeds, before the first pass" if view.looped else "Embeds", view.embeds),
+        *([_added("Adds again before every later pass", view.fixed)] if view.looped else []),
     ]
+
+
+def _added(title: str, terms: Sequence[Term]) -> Section:
+    rows: Rows = [(shown(term.name), number(term.weight)) for term in terms]
+    return Section(title, ("direction", "weight"), rows or [("nothing", "")])
 
 
 def direction(view: DirectionView) -> list[Section]:
@@ -166,37 +221,35 @@ def direction(view: DirectionView) -> list[Section]:
     meaning = view.meaning or "no feature: a value in between"
     return [
         Section(f"Direction {view.index}: {view.name}", (), [("holds", meaning)]),
-        _links("Written by", view.writers),
-        _links("Read by", view.readers),
+        _links("Written by", view.writers, ", at the end of the pass before"),
+        _links("Read by", view.readers, ", at the beginning of the next pass"),
     ]
 
 
-def _links(title: str, links: Sequence[Link]) -> Section:
-    rows: Rows = [
-        (link.tensor, "" if link.index is None else str(link.index), link.part, number(link.weight))
-        for link in links
-    ]
+def _links(title: str, links: Sequence[Link], other_pass: str) -> Section:
+    """Return who writes or reads a direction; a tensor's links beyond `MOST` as their number."""
+    rows: list[tuple[str, ...]] = []
+    for tensor, of_tensor in groupby(links, lambda link: link.tensor):
+        mine = list(of_tensor)
+        for link in mine[:MOST]:
+            part = link.part + (other_pass if tensor == "W_loop" else "")
+            at = "" if link.index is None else str(link.index)
+            rows.append((tensor, at, part, number(link.weight)))
+        if len(mine) > MOST:
+            rows.append((tensor, "", f"... {len(mine) - MOST:,} more, which --json lists", ""))
     return Section(title, ("tensor", "at", "what", "weight"), rows or [("nothing", "", "", "")])
 
 
 def step(view: StepView) -> list[Section]:
     """Return the sections of a step."""
-    fed, ends = view.fed, f", which ends the run: {view.outcome}" if view.outcome else ""
-    margin = "" if view.margin is None else f", by a margin of {number(view.margin)}"
-    facts = [
-        ("fed", _place(fed)),
-        ("emits", f"{view.emits}{margin}{ends}"),
-    ]
-    if any(view.starts):
-        begun = ", ".join(f"tape {t}: {start}" for t, start in enumerate(view.starts))
-        facts.append(("addresses", f"count from where each head began ({begun})"))
     features: Rows = [
         (
             feature.name,
             "unclear" if not feature.clear else _value(feature.value),
-            "embedding" if feature.layer < 0 else f"layer {feature.layer}",
+            _made_by(feature, view.number),
         )
         for feature in view.features
+        if not feature.part
     ]
     logits: Rows = [(term.name, number(term.weight)) for term in view.logits]
     fired: Rows = [
@@ -204,12 +257,40 @@ def step(view: StepView) -> list[Section]:
         for neuron in view.neurons
     ]
     return [
-        Section(f"Step {view.step}: the pass that emits {view.emits}", (), facts),
+        Section(f"Step {view.step}: the pass that emits {view.emits}", (), _step_facts(view)),
         Section("Features", ("feature", "value", "made by"), features),
         _attention(view),
         Section("Neurons that fired", ("neuron", "activation", "what it does"), fired),
         Section("Greatest logits", ("token", "logit"), logits),
     ]
+
+
+def _step_facts(view: StepView) -> Rows:
+    ends = f", which ends the run: {view.outcome}" if view.outcome else ""
+    margin = "" if view.margin is None else f", by a margin of {number(view.margin)}"
+    facts = [
+        ("seen from" if view.looped else "fed", _place(view.fed)),
+        ("emits", f"{view.emits}{margin}{ends}"),
+    ]
+    if view.number != view.step:
+        facts.append(("pass", f"{view.number:,} of those that emit something"))
+    begun = ", ".join(f"tape {t}: {start}" for t, start in enumerate(view.starts))
+    if view.cells is not None:
+        kind = "window" if view.looped else "row"
+        first = _addresses(view.starts)
+        facts.append((kind, f"{view.cells:,} cells, the first at address {first}"))
+    elif any(view.starts) or view.zero != BEGAN:
+        facts.append(("addresses", f"count from {view.zero} ({begun})"))
+    for kind, words in view.renamed.items():
+        called = ", ".join(f"{shown(word)} is {shown(name)}" for word, name in words.items())
+        facts.append((kind, f"{called} in the machine"))
+    return facts
+
+
+def _made_by(feature: FeatureValue, number: int) -> str:
+    if feature.carried:
+        return f"pass {number - 1:,}"
+    return "embedding" if feature.layer < 0 else f"layer {feature.layer}"
 
 
 def _value(value: str | int | None) -> str:
@@ -224,7 +305,7 @@ def _attention(view: StepView) -> Section:
             (
                 f"{head.layer}.{head.index}",
                 head.name,
-                _attended(head, view.fed.position),
+                _attended(head, view.positions),
                 score,
                 margin,
                 _brought(head.brought),
@@ -233,20 +314,35 @@ def _attention(view: StepView) -> Section:
     return Section("Heads", ("head", "name", "attended to", "score", "margin", "brought"), rows)
 
 
-def _attended(head: HeadStep, position: int) -> str:
+def _attended(head: HeadStep, positions: int) -> str:
     if head.attended is not None:
-        return _place(head.attended)
+        share = "" if head.share is None else f", a share of {number(head.share)}"
+        return _place(head.attended) + share
     means = []
     for mean in head.mean:
-        total = round(mean * position)
-        whole = total % position == 0 or total / position != mean
-        means.append(number(mean) if whole else f"{total}/{position}")
-    return f"positions 1 to {position}, mean {', '.join(means)}"
+        total = round(mean * positions)
+        whole = total % positions == 0 or total / positions != mean
+        means.append(number(mean) if whole else f"{total}/{positions}")
+    known = f", mean {', '.join(means)}" if means else ""
+    return f"positions 1 to {positions}{known}"
 
 
 def _place(place: Place) -> str:
-    what = "prompt" if place.step is None else f"step {place.step}"
-    return f"{place.token} at position {place.position} ({what})"
+    """Return a position in words: in a window by its cell, else by its token."""
+    cell = ""
+    if place.addresses:
+        cell = f"cell at address {_addresses(place.addresses)}"
+    if place.within == "window":
+        return cell or f"the edge, {place.token}"
+    what = place.within if place.step is None else f"step {place.step}"
+    return f"{place.token} at position {place.position} ({', '.join(filter(None, [what, cell]))})"
+
+
+def _addresses(addresses: Sequence[int]) -> str:
+    """Return one address if it is the same on all tapes, else one a tape."""
+    if len(set(addresses)) == 1:
+        return str(addresses[0])
+    return ", ".join(f"{address} on tape {t}" for t, address in enumerate(addresses))
 
 
 def _brought(brought: Sequence[Term]) -> str:

@@ -6,26 +6,32 @@ asked for by a name that does not exist is a NotFoundError that says what exists
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tm2tf.errors import NotFoundError
 from tm2tf.inspect import heads
-from tm2tf.inspect.forms import Form, Names, Term, columns, number, shown
+from tm2tf.inspect.forms import Form, Names, Term, columns, number, parts_of_sums, shown, sums
 from tm2tf.inspect.heads import HeadSummary, HeadView
 from tm2tf.inspect.lookup import missing, numbered
+from tm2tf.inspect.matching import Lookups
 from tm2tf.inspect.neurons import Neuron, neurons
+from tm2tf.runtime.memory import PARABOLA
+from tm2tf.runtime.runner import DTYPES
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Layer, Weights
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """A layer in a line."""
+    """A layer in a line. `makes` are the features that it makes ready, `purpose` is its label."""
 
     number: int
     purpose: str
+    makes: tuple[str, ...]
     heads: tuple[HeadSummary, ...]
     neurons: int
     parameters: int
@@ -45,20 +51,32 @@ class Bound:
 class Overview:
     """The whole transformer.
 
-    `embedded` are the features ready before layer 0, `decides` those that the unembedding reads.
+    Attributes:
+        options: what the construction was asked for.
+        bits: the significant bits that a floating-point format must have; `formats` have them.
+        roles: how many tokens there are of each role.
+        embedded: the features ready before layer 0.
+        carries: what is moved from the end of a pass to the beginning of the next, if looped.
+        decides: the features that the unembedding reads.
     """
 
     construction: str
+    options: Mapping[str, int]
     target: str
+    looped: bool
     dtype: str
+    bits: int
+    formats: tuple[str, ...]
     bounds: tuple[Bound, ...]
     d_model: int
     d_mlp: int
     d_vocab: int
     parameters: int
     nonzeros: int
+    roles: Mapping[str, int]
     embedded: tuple[str, ...]
     layers: tuple[LayerSummary, ...]
+    carries: tuple[str, ...]
     decides: tuple[str, ...]
     directions: tuple[str, ...]
     tokens: tuple[str, ...]
@@ -74,48 +92,104 @@ class LayerView:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A token: the directions that it embeds, and its logit; `text` says what that amounts to."""
+    """A token: the directions that it embeds, and its logit; `text` says what that amounts to.
+
+    If the weights are `looped`, it embeds that before the first pass, and before each later one
+    adds what is `fixed`.
+    """
 
     id: int
     name: str
     role: str
     outcome: str | None
+    looped: bool
     embeds: tuple[Term, ...]
+    fixed: tuple[Term, ...]
     logit: Form
     text: str
 
 
-BOUNDS = {
-    "position": "tokens of context, prompt included",
-    "key": "addresses that lookups ask for, either way from 0",
-}
-
-
 def overview(weights: Weights) -> Overview:
     """Return the whole transformer in a few numbers and names."""
-    names = Names(weights)
+    lookups = Lookups(weights, Names(weights))
     read = dict.fromkeys(
-        names.values[d][0] if d in names.values else weights.directions[d]
+        lookups.names.values[d][0] if d in lookups.names.values else weights.directions[d]
         for d in sorted(set(weights.W_U.rows().tolist()))
     )
+    layers = tuple(_layer(lookups, number) for number in range(len(weights.layers)))
     return Overview(
         construction=weights.construction,
+        options=weights.options,
         target=weights.target,
+        looped=weights.W_loop is not None,
         dtype=str(weights.W_E.values.dtype),
-        bounds=tuple(
-            Bound(name, getattr(weights.bounds, name), meaning) for name, meaning in BOUNDS.items()
-        ),
+        bits=weights.bounds.bits,
+        formats=tuple(name for name, bits in DTYPES.items() if bits >= weights.bounds.bits),
+        bounds=tuple(_bounds(weights)),
         d_model=weights.d_model,
-        d_mlp=weights.d_mlp,
+        d_mlp=max((layer.neurons for layer in layers), default=0),
         d_vocab=weights.d_vocab,
         parameters=weights.parameters,
         nonzeros=weights.nonzeros,
-        embedded=tuple(r.feature.name for r in weights.readouts if r.layer < 0),
-        layers=tuple(_layer(weights, names, number) for number in range(len(weights.layers))),
+        roles=Counter(token.role for token in weights.tokens),
+        embedded=_makes(weights, -1) or _embedded(lookups.names, weights),
+        layers=layers,
+        carries=_carries(lookups.names, weights),
         decides=tuple(read),
         directions=weights.directions,
         tokens=tuple(token.name for token in weights.tokens),
     )
+
+
+def _bounds(weights: Weights) -> Iterator[Bound]:
+    what = "tokens of context, prompt included" if weights.W_loop is None else "positions"
+    yield Bound("position", weights.bounds.position, what)
+    heads = (head for layer in weights.layers for head in layer.heads)
+    if any(head.kind == "latest" and len(head.b_Q) == PARABOLA for head in heads):
+        meaning = "addresses that lookups ask for, either way from 0"
+        yield Bound("key", weights.bounds.key, meaning)
+
+
+def _makes(weights: Weights, layer: int) -> tuple[str, ...]:
+    """Return the features that a layer (-1: the embedding) makes ready.
+
+    Sums of directions are ready where the last of these is; those that are a part of another such
+    sum are left out.
+    """
+    written = dict.fromkeys(range(weights.d_model), -1)
+    for at, found in enumerate(weights.layers):
+        for matrix in (*(head.W_O for head in found.heads), found.feed_forward.W_out):
+            written |= dict.fromkeys(matrix.columns.tolist(), at)
+    known = sums(weights)
+    ready = {readout.feature.name: readout.layer for readout in weights.readouts}
+    ready |= {name: max(written[d] for _, d in terms) for name, terms in known.items()}
+    parts = parts_of_sums(known)
+    return tuple(name for name, at in ready.items() if at == layer and name not in parts)
+
+
+def _embedded(names: Names, weights: Weights) -> tuple[str, ...]:
+    """Return what embeddings write, where no feature is read there: values in between, by name."""
+    tables = [matrix for matrix in (weights.W_E, weights.W_positions) if matrix is not None]
+    written = sorted({direction for matrix in tables for direction in matrix.columns.tolist()})
+    labels = (names.values.get(d, (weights.directions[d], ""))[0] for d in written)
+    return tuple(dict.fromkeys(labels))
+
+
+def _carries(names: Names, weights: Weights) -> tuple[str, ...]:
+    """Return what looped weights move to the next pass, in words."""
+    if weights.W_loop is None:
+        return ()
+    rows, columns = weights.W_loop.rows().tolist(), weights.W_loop.columns.tolist()
+    entries = dict(
+        zip(zip(rows, columns, strict=True), weights.W_loop.values.tolist(), strict=True)
+    )
+    return heads.moved(names, entries, len(weights.layers))
+
+
+def _row(weights: Weights, matrix: Matrix | None, number: int) -> tuple[Term, ...]:
+    """Return what a token adds to directions by a matrix."""
+    row = [] if matrix is None else matrix.row(number)
+    return tuple(Term(weights.directions[d], weight) for d, weight in row)
 
 
 def layer(weights: Weights, number: int) -> LayerView:
@@ -126,7 +200,8 @@ def layer(weights: Weights, number: int) -> LayerView:
     """
     _check_layer(weights, number)
     names = Names(weights)
-    return LayerView(_layer(weights, names, number), tuple(neurons(weights, names, number)))
+    summary = _layer(Lookups(weights, names), number)
+    return LayerView(summary, tuple(neurons(weights, names, number)))
 
 
 def head(weights: Weights, layer: int, which: str | int) -> HeadView:
@@ -138,9 +213,9 @@ def head(weights: Weights, layer: int, which: str | int) -> HeadView:
     labels = [head.name for head in _check_layer(weights, layer).heads]
     word = str(which)
     if word in labels:
-        return heads.view(weights, Names(weights), layer, labels.index(word))
+        return heads.view(weights, layer, labels.index(word))
     if word.isdecimal() and int(word) < len(labels):
-        return heads.view(weights, Names(weights), layer, int(word))
+        return heads.view(weights, layer, int(word))
     every = [
         f"in layer {number}: {numbered([head.name for head in found.heads])}"
         for number, found in enumerate(weights.layers)
@@ -210,13 +285,16 @@ def token(weights: Weights, which: str | int) -> TokenView:
         name=it.name,
         role=it.role,
         outcome=it.outcome,
-        embeds=tuple(Term(weights.directions[d], w) for d, w in weights.W_E.row(found)),
+        looped=weights.W_loop is not None,
+        embeds=_row(weights, weights.W_E, found),
+        fixed=_row(weights, weights.W_fixed, found),
         logit=names.form(logits[found], len(weights.layers)),
         text=text,
     )
 
 
-def _layer(weights: Weights, names: Names, number: int) -> LayerSummary:
+def _layer(lookups: Lookups, number: int) -> LayerSummary:
+    weights = lookups.weights
     found = weights.layers[number]
     prefix = f"blocks.{number}."
     mine = [
@@ -227,7 +305,8 @@ def _layer(weights: Weights, names: Names, number: int) -> LayerSummary:
     return LayerSummary(
         number=number,
         purpose=found.purpose,
-        heads=tuple(heads.summary(weights, names, number, i) for i in range(len(found.heads))),
+        makes=_makes(weights, number),
+        heads=tuple(heads.summary(lookups, number, i) for i in range(len(found.heads))),
         neurons=len(found.feed_forward.neurons),
         parameters=sum(tensor.size for tensor in mine),
         nonzeros=sum(

@@ -18,8 +18,9 @@ LARGEST = (1000, 200)
 """Rows and columns of the largest tensor that is shown as text."""
 
 LISTING = (
-    "W_E, W_pos, W_U, b_U; blocks.L.attn.H. with W_Q, b_Q, W_K, b_K, W_V or W_O; "
-    "blocks.L.mlp. with W_gate, b_gate, W_in, b_in, W_out or snap (layer L, head H)"
+    "W_E, W_pos, W_U, b_U; if looped, W_loop, W_fixed and perhaps W_positions; blocks.L.attn.H. "
+    "with W_Q, b_Q, W_K, b_K, W_V or W_O; blocks.L.mlp. with W_gate, b_gate, W_in, b_in, W_out or "
+    "snap (layer L, head H)"
 )
 """The names of tensors, as messages have them."""
 
@@ -55,10 +56,12 @@ def _axes(weights: Weights, name: str) -> tuple[Sequence[str], Sequence[str]]:
     directions, tokens = weights.directions, tuple(token.name for token in weights.tokens)
     last = name.rpartition(".")[-1]
     across = (last,)
-    if last in ("W_E", "W_pos", "W_U", "b_U"):
-        known = {"W_E": (tokens, directions), "W_pos": (directions, across),
-                 "W_U": (directions, tokens), "b_U": (tokens, across)}  # fmt: skip
-        return known[last]
+    known = {"W_E": (tokens, directions), "W_pos": (directions, across),
+             "W_loop": (directions, directions), "W_fixed": (tokens, directions),
+             "W_positions": (_positions(weights), directions),
+             "W_U": (directions, tokens), "b_U": (tokens, across)}  # fmt: skip
+    if name in known:
+        return known[name]
     _, layer, part, *rest = name.split(".")
     if part == "mlp":
         labels = weights.layers[int(layer)].feed_forward.neurons
@@ -72,6 +75,12 @@ def _axes(weights: Weights, name: str) -> tuple[Sequence[str], Sequence[str]]:
     if last == "W_O":
         return coordinates, directions
     return (directions, coordinates) if last.startswith("W_") else (coordinates, across)
+
+
+def _positions(weights: Weights) -> tuple[str, ...]:
+    """Return the labels of the rows of the table of positions, if there is one."""
+    table = weights.W_positions
+    return () if table is None else tuple(f"position={n + 1}" for n in range(table.shape[0]))
 
 
 def text(view: TensorView, width: int) -> str:
