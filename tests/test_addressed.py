@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.decoding import Built, Decoding, agree, bundled, weighed
 from tests.strategies import ODD, configurations, machines
-from tm2tf import formats
+from tm2tf import api, formats
 from tm2tf.constructions.addressed import CONSTRUCTION, nonzeros
 from tm2tf.constructions.addresses import Addresses
 from tm2tf.errors import ConfigurationError
@@ -162,3 +162,11 @@ def test_addresses(cells, digits, words):
     assert len(set(found)) == cells
     known = {f.name: f.values for f in addresses.features("a")}
     assert all(v in known[n] for a in range(cells) for n, v in addresses.values("a", a).items())
+
+
+def test_a_tape_of_two_cells_is_read_by_words_too():
+    """Keys are then three wide, as those on the parabola are."""
+    model = api.compile("1RB---_1LA---", "addressed", tape=2)
+    result = model.run()
+    assert result.tapes == api.compile("1RB---_1LA---").run().tapes
+    assert model.verify().divergence is None

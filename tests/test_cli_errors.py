@@ -69,7 +69,7 @@ CASES = {  # a command line: what its message must say
     # names
     "run bb2 --construction trac": "unknown construction 'trac'; known: trace, universal, addressed,",
     "verify --random 2 --construction x": "unknown construction 'x'",
-    "compile bb2 --target hart": "unknown target 'hart'; known: hard; did you mean 'hard'?",
+    "compile bb2 --target hart": "unknown target 'hart'; known: hard, tracr; did you mean 'hard'?",
     "verify bb2 --runtime kernle": "unknown runtime 'kernle'; known: kernel, torch; did you mean",
     "run bb2 --device gpu": "'gpu' is not one of 'auto', 'cpu', 'cuda'",
     "run bb2 --device cuda": "the kernel runs on the CPU; for CUDA take --runtime torch",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from tm2tf.errors import InternalError
-from tm2tf.weights.model import Head, Weights
+from tm2tf.errors import ArtifactError
+from tm2tf.weights.model import Head, Readout, Weights
 
 Memory: TypeAlias = dict[int, str]
 """The value that a lookup would find, by address."""
@@ -33,20 +33,29 @@ def addresses_of(
     A key on the parabola holds the address itself. One by words, of a head `tapeN.read`, holds
     the words that the feature `tapeN.address` is read from, and last a flag.
     """
-    if head.W_Q.shape[1] == PARABOLA:
-        held = keys[:, 2] == 0
-        return held, np.where(held, keys[:, 0], 0).astype(np.int64)
     known = {readout.feature.name: readout for readout in weights.readouts}
     readout = known.get(head.name.removesuffix(".read") + ".address")
-    if readout is None:
-        raise InternalError(f"the head {head.name!r} does not look for addresses")
-    rows = {direction: dict(head.W_K.row(direction)) for _, direction in readout.terms}
-    total = np.full(len(keys), readout.constant)
-    for weight, direction in readout.terms:
-        (component,) = (c for c, w in rows[direction].items() if w == 1)
-        total += weight * keys[:, component]
-    held = keys[:, -1] == 1
+    terms = [] if readout is None else list(_compared(readout, head))
+    if readout is not None and terms:
+        total = np.full(len(keys), readout.constant)
+        for weight, component in terms:
+            total += weight * keys[:, component]
+        held = (keys[:, -1] == 1) & np.isfinite(total)
+    elif head.W_Q.shape[1] == PARABOLA:
+        total, held = keys[:, 0], keys[:, 2] == 0
+    else:
+        raise ArtifactError(
+            f"the head {head.name!r} does not look for addresses: the weights are damaged or foreign"
+        )
     return held, np.where(held, total, 0).astype(np.int64)
+
+
+def _compared(readout: Readout, head: Head) -> Iterator[tuple[float, int]]:
+    """Yield (coefficient, component of the key) for the words that an address is read from."""
+    for weight, direction in readout.terms:
+        components = [c for c, w in head.W_K.row(direction) if w == 1]
+        if len(components) == 1:
+            yield weight, components[0]
 
 
 def decode(

@@ -178,7 +178,7 @@ class Weights:
     @property
     def d_mlp(self) -> int:
         """The neurons of the widest layer."""
-        return max(len(layer.feed_forward.neurons) for layer in self.layers)
+        return max((len(layer.feed_forward.neurons) for layer in self.layers), default=0)
 
     @property
     def d_vocab(self) -> int:
