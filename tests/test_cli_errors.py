@@ -67,7 +67,7 @@ CASES = {  # a command line: what its message must say
     "verify bb2 --max-steps -1": "-1 is not in the range",
     "verify below.yaml": "max_steps must be 0 or more, got -3",
     # names
-    "run bb2 --construction trac": "unknown construction 'trac'; known: trace, universal, addressed,",
+    "run bb2 --construction trac": "unknown construction 'trac'; known: trace, universal,",
     "verify --random 2 --construction x": "unknown construction 'x'",
     "compile bb2 --target hart": "unknown target 'hart'; known: hard, tracr; did you mean 'hard'?",
     "verify bb2 --runtime kernle": "unknown runtime 'kernle'; known: kernel, torch; did you mean",

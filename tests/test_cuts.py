@@ -201,6 +201,7 @@ def test_a_cut_of_a_context_without_a_summary_is_refused(make):
     tokens[emitted[0]] = replace(tokens[emitted[0]], role="cut")
     runner = make(replace(weights, tokens=tuple(tokens)), prompt)
     assert runner.advance(1).tokens.tolist() == emitted
+    assert runner.advance(0).tokens.tolist() == []
     name = tokens[emitted[0]].name
     for feed in (lambda: runner.advance(1), runner.settle, runner.streams):
         with pytest.raises(ArtifactError) as refused:

@@ -12,6 +12,7 @@ from tm2tf import api
 from tm2tf.errors import InputError, NotFoundError
 from tm2tf.runtime.kernel import FIRST_ROWS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
+from tm2tf.runtime.passes import MIX
 from tm2tf.runtime.runner import DTYPES
 from tm2tf.runtime.torch_runner import BLOCK, TorchRunner
 from tm2tf.weights.matrix import Matrix
@@ -56,13 +57,14 @@ def brought(weights, tokens):
 # --- the same, whatever the weights ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_both_runtimes_have_the_same_streams(seed):
-    weights = random_weights(seed, KINDS)
+@pytest.mark.parametrize("kinds", [KINDS, (("uniform", "relative"), ()), ((),), ()])
+@pytest.mark.parametrize("seed", range(12))
+def test_both_runtimes_have_the_same_streams(seed, kinds):
+    weights = random_weights(seed, kinds)
     tokens = random_prompt(seed, weights, 90)
     kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
     assert np.array_equal(forced(kernel, tokens), forced(model, tokens))
-    assert kernel.attention == "scan"
+    assert kernel.attention == ("scan" if kinds == KINDS else "index")
     assert kernel.context == model.context == kernel.peak_context == model.peak_context == 90
 
 
@@ -136,6 +138,52 @@ def test_a_scanned_head_keeps_each_key_once():
     assert FIRST_ROWS < different < 3 * FIRST_ROWS / 2
     assert runner.state.distinct.tolist() == [different]
     assert len(runner.state.vals) == 2 * FIRST_ROWS
+
+
+def hashed(key):
+    """Return what the kernel hashes a key to."""
+    found = 0
+    for bits in np.array(key, dtype=np.float64).view(np.uint64).tolist():
+        found = (found ^ bits) * int(MIX) % 2**64
+        found ^= found >> 32
+    return found
+
+
+def test_keys_with_the_same_hash_are_told_apart():
+    one, aim = (1.0, 1.0), int(np.float64(1.0).view(np.uint64)) ^ hashed([1.0])
+    seconds = {first: np.uint64(aim ^ hashed([first])).view(np.float64) for first in range(2, 5000)}
+    other = next((float(f), float(s)) for f, s in seconds.items() if 1e-3 < abs(s) < 1e3)
+    assert hashed(one) == hashed(other)
+    weights = only_head(width=2)
+    embedding = np.zeros((weights.d_vocab, weights.d_model))
+    embedding[1, 1:3], embedding[2, 1:3] = one, other
+    head = replace(
+        weights.layers[0].heads[0],
+        W_Q=Matrix.from_dense(np.zeros((weights.d_model, 2))),
+        b_Q=np.array([1.0, 0.0]),
+        W_K=Matrix.from_dense(np.eye(weights.d_model)[:, 1:3]),
+    )
+    layer = replace(weights.layers[0], heads=(head,))
+    weights = replace(weights, W_E=Matrix.from_dense(embedding), layers=(layer,))
+    expected = [1, 2, 3, 3, 3, 6]
+    assert brought(weights, [0, 1, 2, 1, 0, 2]) == [expected, expected]
+
+
+def test_memory_of_a_scanned_head_is_what_stands_last_at_an_address():
+    weights = api.compile("bb4").weights
+    number = next(i for i, layer in enumerate(weights.layers) if layer.heads[:1] and i > 1)
+    head = weights.layers[number].heads[0]
+    keys = head.W_K.dense()
+    keys[weights.directions.index("position"), 1] = 1  # at each position another key
+    layers = list(weights.layers)
+    layers[number] = replace(layers[number], heads=(replace(head, W_K=Matrix.from_dense(keys)),))
+    weights = replace(weights, layers=tuple(layers))
+    tokens = random_prompt(0, weights, 80)
+    kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
+    assert np.array_equal(forced(kernel, tokens), forced(model, tokens))
+    assert kernel.state.distinct.max() == 80
+    assert kernel.memory("tape0.read") == model.memory("tape0.read")
+    assert len(kernel.memory("tape0.read")) < 20
 
 
 def test_one_head_may_be_scanned_beside_others_with_an_index():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests import tracr_stand_in
 from tests.inspecting import (
     SMALL,
     bundled,
@@ -16,8 +17,11 @@ from tests.inspecting import (
     shown_by,
     texts,
 )
+from tm2tf.compiler import compile_machine
 from tm2tf.inspect import directions, sections, tables, tensors
 from tm2tf.inspect.forms import to_json
+from tm2tf.inspect.step import step
+from tm2tf.machine.simulator import trace
 from tm2tf.weights.matrix import Matrix
 
 BOTH = [(machine, name) for machine in ("bb3", "binary-increment") for name in SMALL]
@@ -129,6 +133,34 @@ def test_a_table_of_positions():
     assert [(link.part, link.index) for link in links if link.tensor == "W_positions"] == [
         ("position=3", 2)
     ]
+
+
+def test_what_tracr_makes(monkeypatch):
+    tracr_stand_in.install(monkeypatch)
+    it = compile_machine(bundled("bb3"), "tracr", options={"window": 9})
+    whole = tables.overview(it.weights)
+    assert {"one", "cell"} < set(whole.embedded)
+    (carried,) = whole.carries
+    assert carried.endswith(" -> cell")
+    soft = [head for layer in whole.layers for head in layer.heads]
+    assert {(head.kind, head.attends) for head in soft} == {
+        ("softmax", "softmax of q . k / sqrt(d_head)")
+    }
+    assert "leaves.right -> " in soft[0].brings
+    said = set(texts(it.weights, 1))  # the direction that is 1 everywhere is a constant to them
+    for (state, (symbol,)), to in it.machine.transitions.items():
+        when = f"if state={state} and tape0.symbol={symbol} then"
+        assert f"{when} next.tape0.symbol={to.writes[0]}" in said
+    assert directions.direction(it.weights, "one").meaning == "1 at every position"
+    for expected in list(trace(it.machine, it.machine.initial()))[:6]:
+        view = step(it, it.machine.initial(), expected.number)
+        assert view.fed.addresses == expected.heads
+        features = {feature.name: feature.value for feature in view.features}
+        assert (features["state"], features["tape0.symbol"]) == (
+            expected.state, *expected.reads,
+        )  # fmt: skip
+        assert all(0.99 < head.share < 1 and len(head.brought) == 1 for head in view.heads)
+        check_sections(sections.step(view))
 
 
 # --- overviews as text ------------------------------------------------------------------------

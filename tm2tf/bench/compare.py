@@ -29,7 +29,7 @@ MOST_RUNS = 100
 """Runs timed at the most, however short they are."""
 
 WIDEST = 2**16
-"""The largest tape that is tried for constructions with a bounded tape."""
+"""The most cells that are tried for constructions with a bounded tape or window."""
 
 SIZES = ("layers", "heads", "d_model", "d_mlp", "vocab")
 
@@ -149,15 +149,17 @@ def _fitting(
     max_steps: int,
     options: dict[str, int],
 ) -> tuple[api.Model, Check]:
-    """Return a model on whose tape the run fits, with its check."""
+    """Return a model on whose tape or window the run fits, with its check."""
     chosen = construction.resolve(options)
+    most = {option.name: min(option.most, WIDEST) for option in construction.options}
+    widened = [name for name in ("tape", "window") if name in chosen and name not in options]
     while True:
         model = api.compile(machine, construction.name, target, **chosen)
         try:
             return model, model.verify(*tapes, max_steps=max_steps)
         except (BoundError, ConfigurationError) as error:
-            bounded = "tape" in chosen and "tape" not in options
-            fits = not isinstance(error, BoundError) or error.bound == "tape"
-            if not (bounded and fits and 2 * chosen["tape"] <= WIDEST):
+            narrow = not isinstance(error, BoundError) or error.bound == "tape"
+            wider = {n: min(2 * chosen[n], most[n]) for n in widened if chosen[n] < most[n]}
+            if not (narrow and wider):
                 raise
-        chosen = {**chosen, "tape": 2 * chosen["tape"]}
+        chosen = {**chosen, **wider}

@@ -201,7 +201,7 @@ def _check(
     job: Job, how: How, skipped: list[Skipped], update: Callable[[int], None] | None
 ) -> Iterator[tuple[Job, Check]]:
     """Yield a job with its check; nothing if it has to be skipped, and may be."""
-    from tm2tf.errors import BoundError, ConfigurationError, ExtraError
+    from tm2tf.errors import BoundError, ConfigurationError, ExtraError, TargetError
 
     case = job.case
     name = job.again.partition("--construction ")[2].partition(" ")[0] or "trace"
@@ -213,7 +213,7 @@ def _check(
             on_progress=update,
             **how.keywords(),
         )
-    except (BoundError, ConfigurationError, ExtraError) as error:
+    except (BoundError, ConfigurationError, ExtraError, TargetError) as error:
         if not job.may_skip:
             raise
         skipped.append(Skipped(case.machine.name, name, str(error)))

@@ -6,7 +6,8 @@ mean the same are called the same:
 
 - `state`: the state after the step that a token stands for;
 - `tape0.head`: the address of tape 0's head now, counted from where the head began;
-- `tape0.read`: the symbol under it; `tape0.write`, `tape0.move`: what a step token wrote, moved.
+- `tape0.read`: the symbol under it; `tape0.write`, `tape0.move`: what a step token wrote, moved;
+- `tape0.grow`: -1 on a cell that begins a row one further left, where rows may grow.
 
 Imports `program`, `machine` and `errors`; never `lowering`, `weights`, numpy or torch.
 """

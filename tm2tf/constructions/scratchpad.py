@@ -32,9 +32,10 @@ Cost. Let s_t be the cells of the start row and those visited since, after t ste
 are step t, so a run from s_0 cells that ends with s takes, in T steps,
     (s_1 + 1) + ... + (s_T + 1)  <=  T (s + 1)  <=  T (s_0 + 1) + T (T + 1) / 2
 tokens, and they all stay in the context, though only the last two rows are looked at. Exact while
-the context is at most 2^51 tokens and s + 2 at most 2^26. With Q states, M symbols, R rules, K kinds of halting, C
-distinct (symbol, state) left behind by moves to the right, and N_L, N_S, N_R, N states entered by
-a move to the left, by staying, by a move to the right, and by any, target hard has
+the context is at most 2^51 tokens and s + 2 at most 2^26. With Q states, M symbols, R rules, K
+kinds of halting, C distinct (symbol, state) left behind by moves to the right, and N_L, N_S, N_R, N
+states entered by a move to the left, by staying, by a move to the right, and by any, target hard
+has
     layers = 3, heads = 5, vocab = (Q + 1) M + C + N_L + K + 3,
     d_model = Q + 3 M + 2 K + 5 N_L + 2 N_S + 4 N_R + N + 27,
     d_mlp = max(R + M + 1, 4 N_L + N_S + 3 N_R + 3, 12)

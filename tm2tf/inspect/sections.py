@@ -119,13 +119,21 @@ def _closer(view: Overview, heads: list[HeadSummary]) -> Rows:
     """Return options that show something of these weights, in two lines."""
     made = {head.name for head in heads}
     named = (name for name in view.directions if name in made or name.rpartition("=")[0] in made)
-    widest = max([layer.number for layer in view.layers if layer.neurons], default=None)
-    first = [] if widest is None else [f"--layer {widest}", f"--layer {widest} --neuron 0"]
+    last_of = max([layer.number for layer in view.layers if layer.neurons], default=None)
+    first = [] if last_of is None else [f"--layer {last_of}", f"--layer {last_of} --neuron 0"]
     first += [f"--layer {head.layer} --head {head.index}" for head in heads[-1:]]
     first += [f"--token {shlex.quote(view.tokens[-1])}"]
-    dense = "W_loop" if view.looped else "W_E" if view.d_vocab <= LARGEST[0] else "W_pos"
-    last = [f"--direction {shlex.quote(next(named, view.directions[0]))}", f"--dense {dense}"]
+    last = [f"--direction {shlex.quote(next(named, view.directions[0]))}"]
+    last += [f"--dense {name}" for name in _small(view)[:1]]
     return [("closer", ", ".join(first)), ("", ", ".join([*last, "--step 1", "--program"]))]
+
+
+def _small(view: Overview) -> list[str]:
+    """Return tensors that are not too large to be shown as text."""
+    shapes = {"W_E": (view.d_vocab, view.d_model), "W_pos": (view.d_model, 1)}
+    if view.looped:
+        shapes = {"W_loop": (view.d_model, view.d_model), **shapes}
+    return [n for n, (a, b) in shapes.items() if a <= LARGEST[0] and b <= LARGEST[1]]
 
 
 def _heads(heads: Iterable[HeadSummary]) -> Section:

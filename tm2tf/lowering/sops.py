@@ -14,7 +14,7 @@ A program's table becomes, for each of its outputs, a chain: the first input wit
 is then left of the rows with the third, and so on. `Relative` brings the neighbour's value, at the
 ends the nearest cell's, and a pair with a flag of the index then says what is beyond the ends: a
 Select that finds nothing would make the value absent for good. Absence is a value like others
-(None), for the same reason. Last, `next cell` is the combination that the loop carries on.
+(None), for the same reason. Last, `next.cell` is the combination that the loop carries on.
 
 Errors. A bring is a softmax over positions, and leaves a share e of its weight elsewhere. Let S-ops
 be one-hot vectors x with sum(x) <= 1, whose true entry is 1 - a at least; the others then have a at
@@ -230,7 +230,7 @@ class _Builder:
             for word in self.cell.values
             if isinstance(word, tuple)
         )
-        next_cell = self._chain("next cell", sources, rules)
+        next_cell = self._chain("next.cell", sources, rules)
         needed, waiting = {self.cell, self.index}, [next_cell]
         while waiting:
             sop = waiting.pop()
@@ -298,11 +298,11 @@ class _Builder:
         seen = [place - op.offset for place in range(self.cells)]
         if op.offset not in self._flags:
             where = [INSIDE if 0 <= p <= last else BEGIN if p == -1 else BEYOND for p in seen]
-            name = f"{abs(op.offset)} {'back' if op.offset > 0 else 'on'}"
+            name = f"{'back' if op.offset > 0 else 'on'}.{abs(op.offset)}"
             self._flags[op.offset] = self._map(name, self.index, dict(enumerate(where)))
         flag = self._flags[op.offset]
         places = dict(enumerate(min(max(place, 0), last) for place in seen))
-        name, leaks = f"{op.out} brought", source.leaks + 1
+        name, leaks = f"{op.out}.brought", source.leaks + 1
         brought = self._add(Sop(name, "bring", source.values, (source,), places, leaks))
         beyond = {BEGIN: None, BEYOND: op.default}
         table = {
@@ -337,7 +337,7 @@ class _Builder:
             rests = self._rests(found, left, following)
             numbers = {rest: i for i, rest in enumerate(dict.fromkeys(rests.values()))}
             table = {pair: numbers[rest] for pair, rest in rests.items()}
-            part = f"{name}, {number} of {len(distinct)} inputs"
+            part = f"{name}.part{number}"
             found = self._pair(part, found, self.features[following], table)
             left = {i: rest for rest, i in numbers.items()}
         rests = self._rests(found, left, distinct[-1])

@@ -45,7 +45,7 @@ def addresses_of(
         total, held = keys[:, 0], keys[:, 2] == 0
     else:
         raise ArtifactError(
-            f"the head {head.name!r} does not look for addresses: the weights are damaged or foreign"
+            f"the head {head.name!r} looks for no addresses: the weights are damaged or foreign"
         )
     return held, np.where(held, total, 0).astype(np.int64)
 

@@ -167,7 +167,7 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
         heads=_head_table(heads),
         layer_heads=_offset([len(layer.heads) for layer in weights.layers]),
         gate_bias=_joined(mlp.b_gate for mlp in mlps),
-        always=_joined(always).astype(np.uint64),
+        always=_joined(always, np.int64).astype(np.uint64),
         layer_always=_offset([len(a) for a in always]),
         feeds=np.concatenate(feeds).astype(np.uint64),
         layer_feeds=_offset([len(f) for f in feeds]),
