@@ -188,3 +188,11 @@ def test_an_extra_that_is_missing_is_named():
             api.compile("bb2", "tracr")
     else:
         assert api.compile("bb2", "tracr").weights.target == "tracr"
+
+
+def test_the_package_and_the_function_of_one_name():
+    import tm2tf
+    import tm2tf.verify.lockstep
+
+    assert tm2tf.verify("bb2", construction="queue", tape=8).steps == 6
+    assert callable(tm2tf.verify.lockstep.lockstep)

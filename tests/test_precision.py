@@ -31,7 +31,8 @@ def compiled(construction, name):
 BOOLEAN = [
     chosen.name
     for chosen in constructions.CONSTRUCTIONS
-    if compiled(chosen.name, "bb3").weights.bounds.bits <= DTYPES["bfloat16"]
+    if "hard" in chosen.targets
+    and compiled(chosen.name, "bb3").weights.bounds.bits <= DTYPES["bfloat16"]
 ]
 DECODERS = [name for name in BOOLEAN if constructions.by_name(name).view != "cells"]
 

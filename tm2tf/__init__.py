@@ -12,6 +12,8 @@ Names are imported when they are first used, so that `import tm2tf` is quick.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,3 +38,24 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'tm2tf' has no attribute {name!r}")
+
+
+class _Verify(ModuleType):
+    """The package `tm2tf.verify`, which is also the function of that name."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        from tm2tf import api
+
+        return api.verify(*args, **options)
+
+
+class _Package(ModuleType):
+    """This package: what it imports under the name of a function must go on being callable."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "verify" and isinstance(value, ModuleType):
+            value.__class__ = _Verify
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -130,7 +130,7 @@ def _row(
         parameters=weights.parameters,
         nonzeros=weights.nonzeros,
         bits=weights.bounds.bits,
-        tape=weights.options.get("tape"),
+        tape=weights.options.get("window" if weights.W_positions is not None else "tape"),
         window=result.peak_context,
         steps=result.steps,
         passes_per_step=result.forward_passes / result.steps if result.steps else 0.0,

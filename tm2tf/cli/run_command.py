@@ -120,9 +120,10 @@ def _show(result: Result, model: Model) -> None:
     where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
     exact = "" if result.dtype == "float64" else f", {result.dtype}"
     each = _tokens_per_step(result)
-    context = f"{result.peak_context:,} tokens at most"
+    unit = "tokens" if model.weights.W_loop is None else "cells and edges"
+    context = f"{result.peak_context:,} {unit} at most"
     if each is not None:
-        context += f", {each:,.4g} passes a step"
+        context += f", {each:,.4g} pass{'' if each == 1 else 'es'} a step"
     rows = [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),

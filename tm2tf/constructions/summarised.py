@@ -290,7 +290,7 @@ def _features(machine: Machine) -> tuple[Feature, ...]:
 CONSTRUCTION = Construction(
     name="summarised",
     summary="decoder-only, unbounded tapes, context of the order of the space: it sums itself up",
-    source="after Brösamle & Eckstein (ICML 2026); kin: PENCIL, Yang et al. 2025 "
+    source="after Brösamle & Eckstein 2026 (arXiv 2605.18079); kin: PENCIL, Yang et al. 2025 "
     "(arXiv 2503.14337)",
     program=program,
     prompt=prompt,

@@ -180,7 +180,7 @@ def _unembed(machine: Machine, addresses: Addresses, steps: dict[str, dict[str, 
 CONSTRUCTION = Construction(
     name="summarised-addressed",
     summary="decoder-only, one bounded tape, a context of fixed length for ever: it sums itself up",
-    source="original, from Brösamle & Eckstein (ICML 2026)",
+    source="original, from Brösamle & Eckstein 2026 (arXiv 2605.18079)",
     program=program,
     prompt=prompt,
     sizes=sizes,

@@ -6,11 +6,6 @@ are the ones that keep what is shown here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
-
 from tm2tf.compiler import Compiled
 from tm2tf.errors import NotFoundError
 from tm2tf.inspect.forms import Term
@@ -18,6 +13,7 @@ from tm2tf.inspect.passes import Passes
 from tm2tf.inspect.snapshot import BEGAN, FIRST_CELL, LAST_CUT, TOP, StepView
 from tm2tf.inspect.walk import Walk
 from tm2tf.machine.spec import Configuration
+from tm2tf.runtime.threads import few_threads
 
 
 def step(compiled: Compiled, start: Configuration, number: int) -> StepView:
@@ -38,7 +34,7 @@ def step(compiled: Compiled, start: Configuration, number: int) -> StepView:
             f"no step {number}: steps count from 1, and --step 1 is the pass that emits the first"
         )
     looped = compiled.construction.view == "cells"
-    with _one_thread():
+    with few_threads(0):
         run = (Passes if looped else Walk)(compiled, start, number)
     seen = run.snapshot()
     tokens, best = compiled.weights.tokens, seen.best()
@@ -61,17 +57,6 @@ def step(compiled: Compiled, start: Configuration, number: int) -> StepView:
         logits=tuple(Term(tokens[i].name, value) for i, value in best[:TOP]),
         margin=best[0][1] - best[1][1] if len(best) > 1 else None,
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute in one thread: on such small tensors, more wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _zero(run: Walk | Passes, heads: tuple[int, ...]) -> str:

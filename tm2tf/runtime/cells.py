@@ -28,6 +28,7 @@ from tm2tf.machine.spec import Configuration, Tape
 from tm2tf.runtime.configurations import Row, told_between
 from tm2tf.runtime.looped import LoopedTransformer
 from tm2tf.runtime.runner import probed
+from tm2tf.runtime.threads import few_threads
 from tm2tf.runtime.told import NO_MOVE, NOTHING, UNCLEAR, Told, Words
 
 FIRST, MOST = 8, 128
@@ -150,11 +151,12 @@ class CellFollower:
     def _make(self, count: int) -> _Passes:
         """Make so many passes; the model then stands behind them, the follower does not."""
         starts, held, emitted = [self._model.start], [], []
-        for _ in range(count):
-            self._model.turn()
-            starts.append(self._model.start)
-            held.append(self._model.stream[self._reader.depth])
-            emitted.append(self._model.emitted()[0, 1:-1])
+        with few_threads(self._cost()):
+            for _ in range(count):
+                self._model.turn()
+                starts.append(self._model.start)
+                held.append(self._model.stream[self._reader.depth])
+                emitted.append(self._model.emitted()[0, 1:-1])
         rows = self._reader.rows([*held, self._model.ahead(self._reader.depth)])
         at = np.array([row.heads[0] for row in rows[:-1]])
         cells = torch.stack(emitted).cpu().numpy()
@@ -165,6 +167,10 @@ class CellFollower:
         told = self._says.agreed(told_between(rows, self.begin.origins, passes), tokens)
         gone = np.array([row.heads.min() < 0 for row in rows[1:]])
         return _Passes(starts, rows, tokens, told, gone | self._says.notable(tokens, told))
+
+    def _cost(self) -> int:
+        """Return about how many multiplications a pass has, as dense matrices."""
+        return self.peak * self.compiled.weights.parameters
 
     def _take(self, made: _Passes, count: int) -> None:
         """Take the first of some passes as steps; those after them are forgotten."""
@@ -218,8 +224,9 @@ class CellFollower:
         self.window *= 2
         self.widened += 1
         self._open()
-        for _ in range(self.steps):
-            self._model.turn()
+        with few_threads(self._cost()):
+            for _ in range(self.steps):
+                self._model.turn()
         self._hold(self._ahead())
         if self.end() != narrow:
             self.trouble = f"{self.window:,} cells differ from half as many at step {self.steps:,}"

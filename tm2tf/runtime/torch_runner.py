@@ -12,6 +12,7 @@ from tm2tf.errors import InputError
 from tm2tf.runtime.memory import Memory, addresses_of, decode, lookup
 from tm2tf.runtime.model import LatestHead, Transformer
 from tm2tf.runtime.runner import Context, Emitted, beyond, check_dtype, probed
+from tm2tf.runtime.threads import few_threads
 from tm2tf.weights.model import Weights
 
 BLOCK = 256
@@ -41,6 +42,7 @@ class TorchRunner:
         self.device = device
         self.dtype = dtype
         self.model = Transformer(weights, device, getattr(torch, dtype))
+        self._parameters = weights.parameters
         self._probes = probed(weights, probes)
         self._context = Context(weights)
         self._pending = list(prompt)
@@ -101,11 +103,12 @@ class TorchRunner:
         if self.context + len(self._pending) > self.weights.bounds.position:
             raise beyond(self.weights, "position", self._emitted)
         winner = -1
-        for first in range(0, len(self._pending), BLOCK):
-            block = self._pending[first : first + BLOCK]
-            logits = self.model(torch.tensor([block], device=self.device))
-            self._context.feed(len(block), block)
-            winner = int(logits[0, -1].argmax())
+        with few_threads(len(self._pending) * self._parameters):
+            for first in range(0, len(self._pending), BLOCK):
+                block = self._pending[first : first + BLOCK]
+                logits = self.model(torch.tensor([block], device=self.device))
+                self._context.feed(len(block), block)
+                winner = int(logits[0, -1].argmax())
         if any(getattr(head, "beyond", False) for head in self.model.heads):
             raise beyond(self.weights, "key", self._emitted)
         self._pending, self._cut = [winner], self._context.cuts[winner]
