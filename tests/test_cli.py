@@ -171,6 +171,7 @@ def test_run():
         "forward_passes": 6,
         "tokens_per_step": 1.0,
         "peak_context": 8,
+        "widened": 0,
         "nonblank": 4,
         "tapes": [{"contents": "1111", "origin": -2, "head": 0}],
         "interrupted": False,

@@ -196,3 +196,11 @@ def test_the_package_and_the_function_of_one_name():
 
     assert tm2tf.verify("bb2", construction="queue", tape=8).steps == 6
     assert callable(tm2tf.verify.lockstep.lockstep)
+
+
+def test_a_window_that_was_doubled_is_reported():
+    facts = from_json("run bb4 --construction looped --window 4")
+    assert (facts["widened"], facts["peak_context"], facts["steps"]) == (3, 34, 107)
+    text = tm2tf("run bb4 --construction looped --window 4")
+    assert "34 cells and edges at most, 1 pass a step; a head left the window, which was " in text
+    assert "doubled 3 times" in text

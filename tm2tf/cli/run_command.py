@@ -96,6 +96,7 @@ def _json(result: Result, model: Model) -> dict[str, object]:
         "forward_passes": result.forward_passes,
         "tokens_per_step": _tokens_per_step(result),
         "peak_context": result.peak_context,
+        "widened": result.widened,
         "nonblank": result.nonblank,
         "tapes": [tape_json(model.machine, tape) for tape in result.tapes],
         "interrupted": result.interrupted,
@@ -124,6 +125,9 @@ def _show(result: Result, model: Model) -> None:
     context = f"{result.peak_context:,} {unit} at most"
     if each is not None:
         context += f", {each:,.4g} pass{'' if each == 1 else 'es'} a step"
+    if result.widened:
+        times = "once" if result.widened == 1 else f"{result.widened} times"
+        context += f"; a head left the window, which was doubled {times}"
     rows = [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),

@@ -34,6 +34,8 @@ class RowFollower:
     anywhere.
     """
 
+    widened = 0
+
     def __init__(self, compiled: Compiled, start: Configuration, make: MakeRunner) -> None:
         self.compiled, self.begin = compiled, compiled.start(start)
         self._runner = make((), self.begin)

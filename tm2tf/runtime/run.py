@@ -39,6 +39,7 @@ class Result:
             not counted. With one token a step that is `steps`, and one more where the last token
             says that no transition was found.
         peak_context: the longest context, in tokens (in a looped model: positions).
+        widened: how often the window of a looped model was doubled for this run.
         attention: how lookups were evaluated: "index", "scan", or "argmax over the prefix".
         seconds: from the prompt to the last token, without compiling.
     """
@@ -59,6 +60,7 @@ class Result:
     tapes: tuple[Tape, ...]
     seconds: float
     interrupted: bool = False
+    widened: int = 0
 
 
 def run(
@@ -123,6 +125,7 @@ def run(
         tapes=tapes,
         seconds=seconds,
         interrupted=interrupted,
+        widened=follower.widened,
     )
 
 

@@ -26,6 +26,8 @@ MakeRunner = Callable[[tuple[str, ...], Start], Runner]
 class StepFollower:
     """A run read by its tokens with role "step" and, where told, by probed features."""
 
+    widened = 0
+
     def __init__(self, compiled: Compiled, start: Configuration, make: MakeRunner) -> None:
         machine = compiled.machine
         self.compiled = compiled

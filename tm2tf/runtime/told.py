@@ -56,6 +56,7 @@ class Follower(Protocol):
             model: passes); the prompt's are not counted.
         outcome: how the run is over, once the weights have said so.
         state: the state after the last step, in the machine's words.
+        widened: how often a looped model's window was doubled.
         trouble: what the weights emitted that no run may hold, if they did.
     """
 
@@ -68,6 +69,7 @@ class Follower(Protocol):
     outcome: str | None
     state: str
     trouble: str | None
+    widened: int
 
     @property
     def attention(self) -> str:
