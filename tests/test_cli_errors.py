@@ -94,6 +94,9 @@ CASES = {  # a command line: what its message must say
     "compile bb2 --construction universal --states 1000000": "must be from 1 to 500",
     "run bb2 --dtype float32": "float32 has 24 significant bits",
     "run bb2 --construction queue --dtype float8": "unknown dtype 'float8'; known: float64,",
+    "verify bb4 --construction all --tape 6": "compile with --tape 12 (by: tm2tf verify bb4",
+    "compare bb4 --tape 1": "tape is 1; it must be from 2 to 65,536",
+    "run bb2 --fixed-window": "construction 'trace' has no window: leave --fixed-window out",
     "compare bb2 --max-steps 0": "0 is not in the range",
     "compare nosuch": "no bundled machine is called 'nosuch'",
     # verify, and usage

@@ -1,6 +1,7 @@
 """What holds for every construction, and the commands that take them all."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,8 @@ from tm2tf import api
 from tm2tf.bench.compare import Left, Row, compare
 from tm2tf.cli.common import OPTIONS
 from tm2tf.constructions import CONSTRUCTIONS
-from tm2tf.errors import ConstructionError, ExtraError
+from tm2tf.errors import ArtifactError, ConstructionError, ExtraError
+from tm2tf.weights import folder
 
 HARD = [c for c in CONSTRUCTIONS if "hard" in c.targets]
 EVERY = pytest.mark.parametrize("construction", HARD, ids=lambda c: c.name)
@@ -204,3 +206,16 @@ def test_a_window_that_was_doubled_is_reported():
     text = tm2tf("run bb4 --construction looped --window 4")
     assert "34 cells and edges at most, 1 pass a step; a head left the window, which was " in text
     assert "doubled 3 times" in text
+
+
+@pytest.mark.parametrize(
+    ("construction", "asked", "edited"),
+    [("addressed", {"tape": 32}, {"tape": 64}), ("queue", {"tape": 16}, {"tape": 15}),
+     ("universal", {}, {"states": 20, "symbols": 8, "halting": 3}), ("summarised", {}, {})],
+)  # fmt: skip
+def test_options_that_do_not_fit_the_weights_are_refused(construction, asked, edited, tmp_path):
+    model = api.compile("bb3", construction, **asked)
+    weights = replace(model.weights, options=edited)
+    folder.save(tmp_path / "edited", weights, model.machine)
+    with pytest.raises(ArtifactError, match="do not fit the machine and the options"):
+        api.open_model(tmp_path / "edited")

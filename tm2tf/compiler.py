@@ -16,8 +16,9 @@ from types import MappingProxyType
 
 from tm2tf import constructions, lowering
 from tm2tf.constructions.construction import Construction, Naming
-from tm2tf.errors import ConstructionError
+from tm2tf.errors import ArtifactError, ConstructionError
 from tm2tf.machine.spec import Configuration, Machine
+from tm2tf.program.operations import Relative
 from tm2tf.program.program import Program
 from tm2tf.weights.model import Weights
 
@@ -123,11 +124,27 @@ def recompile(machine: Machine, weights: Weights) -> Compiled:
 
     Raises:
         ConstructionError: their construction cannot take the machine, or has no such option.
+        ArtifactError: their vocabulary or offsets are not what machine and options ask for.
     """
     chosen = constructions.by_name(weights.construction)
     options = chosen.resolve(weights.options)
     chosen.check(machine, options)
-    return Compiled(machine, chosen.program(machine, options), weights)
+    program = chosen.program(machine, options)
+    asked = {
+        op.out: op.offset
+        for layer in program.layers
+        for op in layer.attention
+        if isinstance(op, Relative)
+    }
+    has = {h.name: h.offset for layer in weights.layers for h in layer.heads if h.offset}
+    offsets = all(asked.get(name) == offset for name, offset in has.items())
+    if program.tokens != weights.tokens or not offsets or options != dict(weights.options):
+        raise ArtifactError(
+            "the weights do not fit the machine and the options that their manifest states "
+            f"(construction {chosen.name!r}, options {dict(weights.options)}): "
+            "compile the machine again"
+        )
+    return Compiled(machine, program, weights)
 
 
 def with_machine(compiled: Compiled, machine: Machine) -> Compiled:

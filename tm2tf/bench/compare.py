@@ -85,6 +85,9 @@ def compare(
     """Yield a row for every construction and target on one run of a machine, or why there is none.
 
     A bounded tape is widened until the run fits, unless `options` says how wide it is.
+
+    Raises:
+        ConstructionError: an option is too small or too large.
     """
     for construction in CONSTRUCTIONS:
         for target in construction.targets:
@@ -93,6 +96,7 @@ def compare(
             given = options or {}
             has = {option.name for option in construction.options}
             known = {name: value for name, value in given.items() if name in has}
+            construction.resolve(known)
             try:
                 yield _row(machine, tapes, construction, target, max_steps, known)
             except InputError as error:

@@ -137,6 +137,13 @@ def compile_options(command: F) -> F:
     return cast(F, _with(options, gathered))
 
 
+def construction_options(command: F) -> F:
+    """Add the options of constructions, each by itself."""
+    return _with(
+        [click.option(f"--{n}", type=int, help=text) for n, text in OPTIONS.items()], command
+    )
+
+
 def runtime_options(command: F) -> F:
     """Add `--runtime`, `--device`, `--dtype` and `--fixed-window`, as one `how`."""
 
@@ -225,6 +232,7 @@ def model_of(what: str, asked: Asked) -> Model:
     if not api.is_folder(what):
         return api.compile(api.load(what), asked.construction, asked.target, **asked.options)
     model = api.open_model(what)
+    model.compiled.construction.resolve(asked.options)
     has = {
         "construction": model.weights.construction,
         "target": model.weights.target,
@@ -235,9 +243,9 @@ def model_of(what: str, asked: Asked) -> Model:
         wanted["construction"] = asked.construction
     for name, value in wanted.items():
         if value is not None and value != has.get(name):
-            was = f"with --{name} {has[name]}" if name in has else f"without --{name}"
             raise InputError(
-                f"{what} was compiled {was}, not {value!r}: compile its machine again for that"
+                f"{what} was compiled with --{name} {has[name]}, not {value!r}: "
+                "compile its machine again for that"
             )
     return model
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tm2tf.cli.common import (
-    OPTIONS,
+    construction_options,
     input_options,
     json_option,
     page,
@@ -33,24 +33,25 @@ if TYPE_CHECKING:
     show_default=True,
     help="Compare on so many steps at most.",
 )
-@click.option("--tape", type=int, help=OPTIONS["tape"] + " (default: as many as the run needs)")
+@construction_options
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     machine: str,
     inputs: tuple[str, ...],
     origins: tuple[int, ...],
     heads: tuple[int, ...],
     max_steps: int,
-    tape: int | None,
     as_json: bool,
+    **asked: int | None,
 ) -> None:
     """Set every construction of MACHINE side by side, on one run of it.
 
     Sizes stand twice, as counted in the weights and as the construction's own formula predicts
     them: 3/3. Speed is measured in this run. Without an input the machine's first example is
-    taken. Exits with 1 if a construction does not agree with the machine.
+    taken, and a bounded tape is as wide as the run needs. Exits with 1 if a construction does not agree with the machine.
 
     \b
     Example:
@@ -64,7 +65,7 @@ def command(
     tapes: list[Tape] = starts(found, inputs, origins, heads)
     if not (inputs or origins or heads) and found.examples:
         tapes = list(found.examples[0].tapes)
-    options = {} if tape is None else {"tape": tape}
+    options = {name: value for name, value in asked.items() if value is not None}
     lines: list[Row | Left] = []
     with progress("compare", len(CONSTRUCTIONS), "constructions") as update:
         for line in compare(found, tapes, max_steps=max_steps, options=options):

@@ -71,10 +71,11 @@ def command(
     """Check every step of the weights of each MACHINE against the machine.
 
     State, symbols read and written, move, head and tape are compared at every step with the
-    machine's rules as a compiled table; for the first 10,000 steps the reference simulator and
-    the interpreter of the transformer's program take part too. Each machine runs on the examples
-    in its file, or on --input. A difference is shown with its step, layer and feature, and exits
-    with 1. --construction all takes each construction in turn that can take the machine.
+    machine's rules as a compiled table; for the first 10,000 steps (fewer where a step takes many
+    tokens) the reference simulator and the interpreter of the program take part too. Each machine
+    runs on the examples in its file, or on --input. A difference is shown with its step, layer and
+    feature, and exits with 1. --construction all takes each construction in turn that can take the
+    machine.
 
     \b
     Example:
@@ -123,7 +124,7 @@ def _jobs(
     from tm2tf import api, constructions
 
     if made is not None:
-        yield Job(case, lambda: made, case.command, may_skip=False)
+        yield Job(case, lambda: made, case.command, may_skip=False, several=False)
         return
     for each in _constructions(asked):
         construction = constructions.by_name(each.construction)
@@ -136,7 +137,8 @@ def _jobs(
         def make(each: Asked = each) -> Model:
             return api.compile(case.machine, each.construction, each.target, **each.options)
 
-        yield Job(case, make, case.command + each.words(), asked.construction == "all")
+        may_skip = asked.construction == "all" and not each.options
+        yield Job(case, make, case.command + each.words(), may_skip, asked.construction == "all")
 
 
 def _named(
@@ -206,14 +208,20 @@ def _check(
     case = job.case
     name = job.again.partition("--construction ")[2].partition(" ")[0] or "trace"
     try:
-        check = job.make().verify(
+        model = job.make()
+        looped = model.weights.W_loop is not None
+        chosen = how if looped or not job.several else replace(how, grow=True)
+        check = model.verify(
             *case.tapes,
             expected=case.expected,
             max_steps=case.max_steps,
             on_progress=update,
-            **how.keywords(),
+            **chosen.keywords(),
         )
     except (BoundError, ConfigurationError, ExtraError, TargetError) as error:
+        if not job.may_skip and isinstance(error, BoundError):
+            message = f"{error} (by: {job.again}{how.words()})"
+            raise BoundError(message, bound=error.bound) from None
         if not job.may_skip:
             raise
         skipped.append(Skipped(case.machine.name, name, str(error)))

@@ -21,12 +21,17 @@ MANY = 40
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run to verify. `make` gives the model; `again` is the command that repeats the run."""
+    """A run to verify. `make` gives the model; `again` is the command that repeats the run.
+
+    `several`: whether the case is verified by all constructions; `may_skip`: whether one that
+    its default bounds are too narrow for is left out then.
+    """
 
     case: Case
     make: Callable[[], Model]
     again: str
     may_skip: bool
+    several: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def follow(
 
     Raises:
         NotFoundError: no such runtime, device or dtype.
-        InputError: the runtime cannot use the device or the dtype.
+        InputError: the runtime cannot use the device or the dtype; there is no window to fix.
     """
     for kind, name, known in (
         ("runtime", runtime, RUNTIMES),
@@ -38,6 +38,10 @@ def follow(
             raise NotFoundError(
                 f"unknown {kind} {name!r}; known: {', '.join(known)}" + did_you_mean(name, known)
             )
+    if not grow and compiled.construction.view != "cells":
+        raise InputError(
+            f"construction {compiled.construction.name!r} has no window: leave --fixed-window out"
+        )
     if compiled.construction.view == "cells":
         from tm2tf.runtime.cells import CellFollower
         from tm2tf.runtime.torch_runner import pick_device
