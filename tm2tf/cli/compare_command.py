@@ -51,7 +51,8 @@ def command(
 
     Sizes stand twice, as counted in the weights and as the construction's own formula predicts
     them: 3/3. Speed is measured in this run. Without an input the machine's first example is
-    taken, and a bounded tape is as wide as the run needs. Exits with 1 if a construction does not agree with the machine.
+    taken, and a bounded tape is as wide as the run needs. Exits with 1 if a construction does not
+    agree with the machine.
 
     \b
     Example:
