@@ -4,7 +4,9 @@ import pytest
 
 from tm2tf import api, formats
 from tm2tf.compiler import compile_machine
-from tm2tf.constructions.looped import LOOPED, NEIGHBOURS, cell_token, span
+from tm2tf.constructions.looped import CONSTRUCTION as LOOPED
+from tm2tf.constructions.looped import cell_token, span
+from tm2tf.constructions.looped_neighbours import CONSTRUCTION as NEIGHBOURS
 from tm2tf.constructions.tokens import step_token
 from tm2tf.errors import ConfigurationError, ConstructionError
 from tm2tf.machine.sampling import sample

@@ -12,7 +12,7 @@ from tests.test_looped_interpreter import BEGIN, BITS, automaton
 from tm2tf import api, formats
 from tm2tf.compiler import compile_machine
 from tm2tf.constructions import tracr
-from tm2tf.constructions.looped import program_neighbours
+from tm2tf.constructions.looped_neighbours import program as program_neighbours
 from tm2tf.errors import (
     ConstructionError,
     TargetError,

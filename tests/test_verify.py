@@ -9,7 +9,7 @@ import pytest
 from tests.faults import with_weight
 from tm2tf import api, formats
 from tm2tf.compiler import Compiled, compile_machine
-from tm2tf.errors import ConfigurationError, InputError, InternalError
+from tm2tf.errors import BoundError, ConfigurationError, InputError, InternalError
 from tm2tf.machine.sampling import sample
 from tm2tf.machine.simulator import run
 from tm2tf.machine.spec import Expected, Tape
@@ -294,3 +294,16 @@ def test_limits_and_places_that_make_no_sense_are_refused():
             method(max_steps=-1)
         with pytest.raises(ConfigurationError, match="too far out"):
             method(Tape(("1",), 10**12, 0))
+
+
+def test_weights_that_leave_their_window_where_the_machine_does_not_are_wrong():
+    machine = formats.parse("start: A\nsymbols: [_]\nrules: {A: {_: S A}}")
+    walker = formats.parse("start: A\nsymbols: [_]\nrules: {A: {_: R A}}")
+    wrong = replace(
+        compile_machine(machine, "looped"), weights=compile_machine(walker, "looped").weights
+    )
+    found = lockstep(wrong, machine.initial(), grow=False, max_steps=100).divergence
+    assert (found.step, found.feature, found.expected) == (1, "address", "within the bound")
+    right = compile_machine(walker, "looped")
+    with pytest.raises(BoundError, match="leaves the window of 64 cells"):
+        lockstep(right, walker.initial(), grow=False, max_steps=100)

@@ -96,27 +96,18 @@ def compile_machine(
     chosen = constructions.by_name(construction)
     resolved = chosen.resolve(options)
     chosen.check(machine, resolved)
-    if chosen.shared:
-        return _of_shared(machine, construction, target, tuple(resolved.items()))
+    key = (construction, target, *resolved.items())
+    if key in _SHARED:
+        return Compiled(machine, *_SHARED[key])
     program = chosen.program(machine, resolved)
     positions = resolved["window"] + 2 if chosen.view == "cells" else None
-    weights = lowering.lower(program, construction, target or chosen.targets[0], positions)
-    return Compiled(machine, program, replace(weights, options=resolved))
-
-
-def _of_shared(
-    machine: Machine, construction: str, target: str | None, options: tuple[tuple[str, int], ...]
-) -> Compiled:
-    """Return a machine with weights that other machines have too, made once."""
-    key = (construction, target, options)
-    if key not in _SHARED:
-        chosen, resolved = constructions.by_name(construction), dict(options)
-        program = chosen.program(machine, resolved)
-        weights = lowering.lower(program, construction, target or chosen.targets[0])
-        _SHARED[key] = (program, replace(weights, options=resolved))
+    lowered = lowering.lower(program, construction, target or chosen.targets[0], positions)
+    weights = replace(lowered, options=resolved)
+    if chosen.shared:
+        _SHARED[key] = (program, weights)
         while len(_SHARED) > MOST_SHARED:
             del _SHARED[next(iter(_SHARED))]
-    return Compiled(machine, *_SHARED[key])
+    return Compiled(machine, program, weights)
 
 
 def recompile(machine: Machine, weights: Weights) -> Compiled:
@@ -136,9 +127,9 @@ def recompile(machine: Machine, weights: Weights) -> Compiled:
         for op in layer.attention
         if isinstance(op, Relative)
     }
-    has = {h.name: h.offset for layer in weights.layers for h in layer.heads if h.offset}
-    offsets = all(asked.get(name) == offset for name, offset in has.items())
-    if program.tokens != weights.tokens or not offsets or options != dict(weights.options):
+    heads = [h for layer in weights.layers for h in layer.heads if h.kind == "relative"]
+    fits = all(asked.get(head.name) == head.offset for head in heads)
+    if program.tokens != weights.tokens or not fits or options != dict(weights.options):
         raise ArtifactError(
             "the weights do not fit the machine and the options that their manifest states "
             f"(construction {chosen.name!r}, options {dict(weights.options)}): "

@@ -17,6 +17,7 @@ from __future__ import annotations
 from tm2tf.constructions import (
     addressed,
     looped,
+    looped_neighbours,
     queue,
     scratchpad,
     summarised,
@@ -36,8 +37,8 @@ CONSTRUCTIONS = (
     summarised_addressed.CONSTRUCTION,
     queue.CONSTRUCTION,
     scratchpad.CONSTRUCTION,
-    looped.LOOPED,
-    looped.NEIGHBOURS,
+    looped.CONSTRUCTION,
+    looped_neighbours.CONSTRUCTION,
     tracr.CONSTRUCTION,
 )
 

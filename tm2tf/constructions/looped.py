@@ -1,4 +1,4 @@
-"""The looped constructions: one position a cell, one pass through the layers a machine step.
+"""The looped construction: one position a cell, one pass through the layers a machine step.
 
 A sequence is `<bos>`, W cells, `<edge>`: the window. All of it is there from the beginning, and
 what the cells hold after a pass is the next configuration, so nothing is written and the weights,
@@ -9,44 +9,31 @@ head over, which is a cell then and never an edge; so each cell's next way follo
 one neighbour's and the move, and the two edges hold nothing, ever. The tokens of cells show the
 same: `0>` has the head on its right, `[0]` under it, `<0` on its left.
 
-`looped`: the state stands at every cell. Pass:
+The state stands at every cell (for cells that know their neighbours alone see
+`looped_neighbours`). Pass:
 - layer 0: for each tape one lookup without a key brings the symbol at the head to all cells, and
   two heads the neighbours' ways; the transition table is then evaluated at every cell.
 - layer 1, neurons alone: the next symbol (what was written, where the head is) and the next way.
 Every cell emits the same token, the step's. Where a head has left the window no cell holds it:
 its lookup finds nothing and the tables match no more, so states and ways are gone a pass later.
 
-`looped-neighbours`, one tape: a cellular automaton of radius 1 whose cells hold a symbol and, as
-`state`, the machine's state where the head is, elsewhere an arrow `<` or `>` to it. Pass:
-- layer 0, neurons alone: the table on (state, symbol) gives the next symbol, and what stays here,
-  leaves to the left and leaves to the right; only a head's cell sends a state.
-- layer 1: two heads bring what arrives from either side, and a table joins the three.
-The head's cell emits the step; what others emit means nothing.
-
 All heads begin at one cell: address 0 of a tape is its own head's address, less that cell. A step
 token (the word for a step: it is emitted and never fed) embeds what the step did.
 
 Cost: W + 2 positions; one pass a step; W bounds space, nothing bounds time. With Q states, M
 symbols, k tapes, R rules, T distinct results of rules (T <= R), target hard has
-                looped                          looped-neighbours (k = 1)
-    layers      2                               2
-    heads       3 k                             2
-    d_mlp       max(R, k (3 M + 11))            R + 2 M
-    d_model     2 Q + k (5 M + 16) + 2          7 Q + 3 M + 13
-    vocab       3 M^k + T + 3                   3 M + T + 3
+    layers = 2, heads = 3 k, d_mlp = max(R, k (3 M + 11)),
+    d_model = 2 Q + k (5 M + 16) + 2, vocab = 3 M^k + T + 3.
 All features are words, and no table or unembedding asks for more than max(4, 2 k + 1) of them: up
 to three tapes 4 significant bits hold every sum (`bits` of the hard target); bfloat16 has 8.
 
 Source: weight-tied passes after Dehghani et al. 2019 (Universal Transformers, arXiv 1807.03819);
-a loop whose pass is an instruction after Giannou et al. 2023 (arXiv 2301.13196); neighbours after
-Smith 1971 (Simple computation-universal cellular spaces), where a cell of a cellular automaton is
-a tape cell with or without a head. Ways and arrows are original.
+a loop whose pass is an instruction after Giannou et al. 2023 (arXiv 2301.13196). Ways are original.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 
 from tm2tf.constructions.construction import (
@@ -54,12 +41,11 @@ from tm2tf.constructions.construction import (
     Option,
     Options,
     Prompt,
-    one_tape_only,
 )
 from tm2tf.constructions.tokens import BEGIN, STUCK, escape, require_start
 from tm2tf.constructions.transitions import asked, each, features, results, table, unembed
 from tm2tf.errors import ConfigurationError
-from tm2tf.machine.spec import OFFSET, UNDEFINED_OUTCOME, Configuration, Machine, Transition
+from tm2tf.machine.spec import OFFSET, UNDEFINED_OUTCOME, Configuration, Machine
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
 from tm2tf.program.operations import Latest, Number, Relative, Row, Table
 from tm2tf.program.program import Layer, Program, Token
@@ -143,21 +129,6 @@ def sizes(machine: Machine, options: Options) -> dict[str, int]:
     }
 
 
-def sizes_neighbours(machine: Machine, options: Options) -> dict[str, int]:
-    """Return layers, heads, d_model, d_mlp and vocab of `looped-neighbours`, by formula."""
-    q, m = len(machine.states), len(machine.symbols)
-    return {
-        "layers": 2,
-        "heads": 2,
-        "d_model": 7 * q + 3 * m + 13,
-        "d_mlp": len(machine.transitions) + 2 * m,
-        "vocab": 3 * m + len(set(machine.transitions.values())) + 3,
-    }
-
-
-# --- looped ---------------------------------------------------------------------------------
-
-
 def program(machine: Machine, options: Options) -> Program:
     """Return the program of `looped`, whose passes are the steps of `machine`."""
     k = range(machine.tapes)
@@ -205,17 +176,18 @@ def _next_way(t: int) -> Table:
 
 
 def _tokens(machine: Machine) -> Iterator[Token]:
-    yield from _ends(machine)
+    yield from end_tokens(machine)
     for way in WAYS:
         for symbols in product(machine.symbols, repeat=machine.tapes):
             values: dict[str, str | int] = {"state": machine.start}
             for t, symbol in enumerate(symbols):
                 values |= {f"tape{t}.symbol": symbol, f"tape{t}.here": way}
             yield Token(cell_token(symbols, way), "cell", values)
-    yield from _steps(machine)
+    yield from step_tokens(machine)
 
 
-def _ends(machine: Machine) -> tuple[Token, ...]:
+def end_tokens(machine: Machine) -> tuple[Token, ...]:
+    """Return the tokens of both edges, and the one that a head's cell emits without a rule."""
     return (
         Token(BEGIN, "begin", {}),
         Token(EDGE, "prompt", {}, machine.outcome_of(machine.start)),
@@ -223,7 +195,8 @@ def _ends(machine: Machine) -> tuple[Token, ...]:
     )
 
 
-def _steps(machine: Machine) -> Iterator[Token]:
+def step_tokens(machine: Machine) -> Iterator[Token]:
+    """Yield a token for each result of rules."""
     for name, to in results(machine).items():
         values: dict[str, str | int] = {"state": to.state}
         for t in range(machine.tapes):
@@ -266,120 +239,7 @@ def refusal(machine: Machine, options: Options) -> str | None:
 # --- looped-neighbours ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """Words beside the machine's states: arrows to the head, and that nothing leaves a cell."""
-
-    left: str
-    right: str
-    nothing: str
-
-    @staticmethod
-    def beside(states: tuple[str, ...]) -> _Marks:
-        """Return marks that are no states: doubled, say, where a state is called like one."""
-        return _Marks(*(_unlike(states, mark) for mark in "<>-"))
-
-
-def _unlike(states: tuple[str, ...], mark: str) -> str:
-    return min((mark * n for n in range(1, len(states) + 2) if mark * n not in states), key=len)
-
-
-def program_neighbours(machine: Machine, options: Options) -> Program:
-    """Return the program of `looped-neighbours`, whose passes are the steps of `machine`."""
-    marks = _Marks.beside(machine.states)
-    made = ("next.tape0.symbol", "stays", "leaves.left", "leaves.right")
-    rows = [
-        Row((state, *reads), _sent(marks, to)) for (state, reads), to in machine.transitions.items()
-    ]
-    for arrow in (marks.left, marks.right):
-        nothing = (arrow, marks.nothing, marks.nothing)
-        rows += [Row((arrow, symbol), (symbol, *nothing)) for symbol in machine.symbols]
-    acts = Table("transitions", ("state", "tape0.symbol"), made, tuple(rows))
-    arrivals = (
-        Relative("from.left", 1, "leaves.right"),
-        Relative("from.right", -1, "leaves.left"),
-    )
-    return Program(
-        name=f"{machine.name} by looped-neighbours",
-        features=_neighbour_features(machine, marks),
-        tokens=(*_ends(machine), *_neighbour_cells(machine, marks), *_steps(machine)),
-        layers=(Layer(feed_forward=(acts,)), Layer(arrivals, (_joined(machine, marks),))),
-        unembed=unembed(
-            {
-                name: dict(zip(made, _sent(marks, to), strict=True))
-                for name, to in results(machine).items()
-            }
-        ),
-        loop=(("next.state", "state"), ("next.tape0.symbol", "tape0.symbol")),
-    )
-
-
-def _sent(marks: _Marks, to: Transition) -> tuple[str, str, str, str]:
-    """Return, for the head's cell, its next symbol, what stays, leaves to the left, to the right.
-
-    Where the head was an arrow stays, the way that it went.
-    """
-    symbol = to.writes[0]
-    match to.moves[0]:
-        case "L":
-            return symbol, marks.left, to.state, marks.nothing
-        case "R":
-            return symbol, marks.right, marks.nothing, to.state
-        case _:
-            return symbol, to.state, marks.nothing, marks.nothing
-
-
-def _joined(machine: Machine, marks: _Marks) -> Table:
-    """Return the next state of a cell, from what stays there and what arrives."""
-    rows = [
-        Row((marks.left, marks.nothing, None), (marks.left,)),
-        Row((marks.right, None, marks.nothing), (marks.right,)),
-    ]
-    for state, move in dict.fromkeys(
-        (to.state, to.moves[0]) for to in machine.transitions.values()
-    ):
-        match move:  # a head that moves right comes from the left, to a cell that has it there
-            case "R":
-                rows.append(Row((marks.left, state, None), (state,)))
-            case "L":
-                rows.append(Row((marks.right, None, state), (state,)))
-            case _:
-                rows.append(Row((state, None, None), (state,)))
-    return Table("arrivals", ("stays", "from.left", "from.right"), ("next.state",), tuple(rows))
-
-
-def _neighbour_cells(machine: Machine, marks: _Marks) -> Iterator[Token]:
-    held = {LEFT: marks.left, YES: machine.start, RIGHT: marks.right}
-    for way, state in held.items():
-        for symbol in machine.symbols:
-            values = {"state": state, "tape0.symbol": symbol}
-            yield Token(cell_token((symbol,), way), "cell", values)
-
-
-def _neighbour_features(machine: Machine, marks: _Marks) -> tuple[Feature, ...]:
-    states = (*machine.states, marks.left, marks.right)
-    sent = (*machine.states, marks.nothing)
-    return (
-        Integer(POSITION, low=1),
-        Categorical("state", states),
-        Categorical("tape0.symbol", machine.symbols),
-        Categorical("tape0.write", machine.symbols),
-        Integer("tape0.move", -1, 1),
-        Categorical("next.tape0.symbol", machine.symbols),
-        Categorical("stays", states),
-        *(Categorical(f"leaves.{side}", sent) for side in (LEFT, RIGHT)),
-        *(Categorical(f"from.{side}", sent) for side in (LEFT, RIGHT)),
-        Categorical("next.state", states),
-    )
-
-
-def refusal_neighbours(machine: Machine, options: Options) -> str | None:
-    """Return why a machine is refused: it has several tapes; None if it has one."""
-    reason = one_tape_only(machine, options)
-    return None if reason is None else f"{reason}; construction 'looped' takes several"
-
-
-LOOPED = Construction(
+CONSTRUCTION = Construction(
     name="looped",
     summary="weight-tied, one position a cell, one pass a step; all cells see what is read",
     source="after Dehghani et al. 2019 (arXiv 1807.03819), Giannou et al. 2023 (arXiv 2301.13196)",
@@ -390,17 +250,4 @@ LOOPED = Construction(
     view="cells",
     fitting=wide_enough,
     refusal=refusal,
-)
-
-NEIGHBOURS = Construction(
-    name="looped-neighbours",
-    summary="weight-tied, one position a cell, one pass a step; cells see their neighbours alone",
-    source="after Smith 1971 (cellular automata), Dehghani et al. 2019 (arXiv 1807.03819)",
-    program=program_neighbours,
-    prompt=prompt,
-    sizes=sizes_neighbours,
-    options=(WINDOW,),
-    view="cells",
-    fitting=wide_enough,
-    refusal=refusal_neighbours,
 )

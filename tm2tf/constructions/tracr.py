@@ -28,7 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tm2tf.constructions.construction import Option, Options, as_asked
-from tm2tf.constructions.looped import NEIGHBOURS, WINDOW
+from tm2tf.constructions.looped import WINDOW
+from tm2tf.constructions.looped_neighbours import CONSTRUCTION as NEIGHBOURS
 from tm2tf.machine.spec import Machine
 
 MOST = 224

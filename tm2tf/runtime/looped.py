@@ -27,15 +27,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softmax
 
 from tm2tf.errors import BoundError, InputError
+from tm2tf.runtime.model import GatedFeedForward, as_tensor
 from tm2tf.runtime.runner import check_dtype
-from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Weights
 
 Stream: TypeAlias = Float[Tensor, "batch positions d_model"]
-
-
-def _tensor(tensor: Matrix | np.ndarray) -> Tensor:
-    return torch.from_numpy(tensor.dense() if isinstance(tensor, Matrix) else tensor.copy())
 
 
 def _beside(parts: list[Tensor], rows: int) -> Tensor:
@@ -69,8 +65,8 @@ class Attention(nn.Module):
         uniform = [head for head in heads if head.kind == "uniform"]
         order = [*relative, *alike, *others, *soft, *uniform]
         widths = [head.W_V.shape[1] for head in order]
-        self.register_buffer("W_V", _beside([_tensor(head.W_V) for head in order], d_model))
-        self.register_buffer("W_O", torch.cat([_tensor(head.W_O) for head in order]))
+        self.register_buffer("W_V", _beside([as_tensor(head.W_V) for head in order], d_model))
+        self.register_buffer("W_O", torch.cat([as_tensor(head.W_O) for head in order]))
         kinds = (relative, alike, others, soft, uniform)
         ends = np.cumsum([0, *map(len, kinds)])
         self._split = [sum(widths[a:b]) for a, b in pairwise(ends)]
@@ -78,11 +74,11 @@ class Attention(nn.Module):
         self.register_buffer("back", torch.tensor(offsets, dtype=torch.int64))
         self._places = torch.empty(0, len(offsets), dtype=torch.int64)
         # heads that ask the same everywhere: all keys side by side, queries down a diagonal
-        self.register_buffer("W_K", _beside([_tensor(head.W_K) for head in alike], d_model))
-        self.register_buffer("b_K", _beside([_tensor(head.b_K)[None] for head in alike], 1)[0])
+        self.register_buffer("W_K", _beside([as_tensor(head.W_K) for head in alike], d_model))
+        self.register_buffer("b_K", _beside([as_tensor(head.b_K)[None] for head in alike], 1)[0])
         asked = [i for i, head in enumerate(alike) for _ in head.b_Q]
         queries = torch.zeros(len(asked), len(alike), dtype=torch.float64)
-        queries[range(len(asked)), asked] = _beside([_tensor(h.b_Q)[None] for h in alike], 1)[0]
+        queries[range(len(asked)), asked] = _beside([as_tensor(h.b_Q)[None] for h in alike], 1)[0]
         self.register_buffer("queries", queries)
         owner = [i for i, head in enumerate(alike) for _ in range(head.W_V.shape[1])]
         self.register_buffer("owner", torch.tensor(owner, dtype=torch.int64))
@@ -135,7 +131,7 @@ class Scores(nn.Module):
     def __init__(self, head: Head) -> None:
         super().__init__()
         for name in ("W_Q", "b_Q", "W_K", "b_K"):
-            self.register_buffer(name, _tensor(getattr(head, name)))
+            self.register_buffer(name, as_tensor(getattr(head, name)))
 
     def forward(self, x: Stream) -> Float[Tensor, "batch positions positions"]:
         """Return the scores."""
@@ -147,20 +143,11 @@ def _last_greatest(scores: Tensor, dim: int) -> Tensor:
     return scores.shape[dim] - 1 - scores.flip(dim).argmax(dim=dim)  # argmax takes the first
 
 
-class Neurons(nn.Module):
-    """relu(gate) * inner, rounded to the nearest integer where `snap` is set."""
-
-    W_gate: Tensor
-    b_gate: Tensor
-    W_in: Tensor
-    b_in: Tensor
-    W_out: Tensor
-    snap: Tensor
+class Neurons(GatedFeedForward):
+    """The same neurons as a decoder's, without the products that do nothing."""
 
     def __init__(self, mlp: FeedForward) -> None:
-        super().__init__()
-        for name in ("W_gate", "b_gate", "W_in", "b_in", "W_out", "snap"):
-            self.register_buffer(name, _tensor(getattr(mlp, name)))
+        super().__init__(mlp)
         self._fixed = not mlp.W_in.nonzeros
         self._ones = self._fixed and bool((mlp.b_in == 1).all())
         self._snaps = bool(mlp.snap.any())
@@ -204,9 +191,9 @@ class LoopedTransformer(nn.Module):
             raise InputError("these weights are not looped: run them as a decoder")
         check_dtype(weights, dtype)
         for name in ("W_E", "W_pos", "W_loop", "W_fixed", "W_U", "b_U"):
-            self.register_buffer(name, _tensor(getattr(weights, name)))
+            self.register_buffer(name, as_tensor(getattr(weights, name)))
         table = weights.W_positions
-        self.register_buffer("W_positions", None if table is None else _tensor(table))
+        self.register_buffer("W_positions", None if table is None else as_tensor(table))
         self.layers = nn.ModuleList()
         for layer in weights.layers:
             parts = [Attention(layer.heads)] if layer.heads else []

@@ -30,7 +30,8 @@ from tm2tf.weights.model import FeedForward, Head, Weights
 Stream: TypeAlias = Float[Tensor, "batch new d_model"]
 
 
-def _tensor(matrix: Matrix | np.ndarray) -> Tensor:
+def as_tensor(matrix: Matrix | np.ndarray) -> Tensor:
+    """Return a weight as a dense tensor of its own."""
     return torch.from_numpy(matrix.dense() if isinstance(matrix, Matrix) else matrix.copy())
 
 
@@ -42,8 +43,8 @@ class UniformHead(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.register_buffer("W_V", _tensor(head.W_V))
-        self.register_buffer("W_O", _tensor(head.W_O))
+        self.register_buffer("W_V", as_tensor(head.W_V))
+        self.register_buffer("W_O", as_tensor(head.W_O))
         self.sum: Tensor | None = None
         self.seen = 0
 
@@ -69,8 +70,8 @@ class RelativeHead(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.register_buffer("W_V", _tensor(head.W_V))
-        self.register_buffer("W_O", _tensor(head.W_O))
+        self.register_buffer("W_V", as_tensor(head.W_V))
+        self.register_buffer("W_O", as_tensor(head.W_O))
         self.offset = head.offset
         self.attended: Tensor | None = None
         self.reset()
@@ -102,7 +103,7 @@ class LatestHead(nn.Module):
     def __init__(self, head: Head, key_bound: int) -> None:
         super().__init__()
         for name in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "W_O"):
-            self.register_buffer(name, _tensor(getattr(head, name)))
+            self.register_buffer(name, as_tensor(getattr(head, name)))
         self.key_bound = key_bound
         self.beyond = False
         self.attended: Tensor | None = None
@@ -160,7 +161,7 @@ class GatedFeedForward(nn.Module):
     def __init__(self, mlp: FeedForward) -> None:
         super().__init__()
         for name in ("W_gate", "b_gate", "W_in", "b_in", "W_out", "snap"):
-            self.register_buffer(name, _tensor(getattr(mlp, name)))
+            self.register_buffer(name, as_tensor(getattr(mlp, name)))
 
     def forward(self, x: Stream) -> Stream:
         """Return what the layer adds to the stream."""
@@ -192,7 +193,7 @@ class Transformer(nn.Module):
         super().__init__()
         check_dtype(weights, str(dtype).removeprefix("torch."))
         for name in ("W_E", "W_pos", "W_U", "b_U"):
-            self.register_buffer(name, _tensor(getattr(weights, name)))
+            self.register_buffer(name, as_tensor(getattr(weights, name)))
         bound = weights.bounds.key
         self.blocks = [
             (

@@ -100,9 +100,9 @@ def lockstep(
             break
         steps = table.advance(left)
         try:
-            found = _compare_chunk(follower, table, steps, start)
+            found = _compare_chunk(follower, table, steps)
         except BoundError as error:
-            if error.bound != "key" or furthest(steps, start) > compiled.weights.bounds.key:
+            if _rightly(error, follower, steps, start, follower.steps - first):
                 raise
             divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
             break
@@ -128,9 +128,20 @@ def lockstep(
     )
 
 
-def _compare_chunk(
-    follower: Follower, table: TableSimulation, steps: Steps, start: Configuration
-) -> Mismatch | None:
+def _rightly(
+    error: BoundError, follower: Follower, steps: Steps, start: Configuration, told: int
+) -> bool:
+    """Return whether the machine does what weights are refused for, `told` steps into these."""
+    match error.bound:
+        case "key":
+            return furthest(steps, start) > follower.compiled.weights.bounds.key
+        case "tape":
+            return _leaves(follower, steps, told)
+        case _:
+            return True
+
+
+def _compare_chunk(follower: Follower, table: TableSimulation, steps: Steps) -> Mismatch | None:
     """Let the weights take the steps that the table just took; return the first difference.
 
     Raises:
@@ -146,7 +157,7 @@ def _compare_chunk(
     if follower.trouble is not None:
         return Mismatch(got, follower.passes, "token", "a step", follower.trouble)
     if follower.outcome == "tape-full":
-        if _leaves(follower.compiled, start, steps, got):
+        if _leaves(follower, steps, got):
             raise tape_full(follower)
         return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "tape-full")
     if got < count and follower.passes - 1 > at:  # a token that stands for no step ended it
@@ -162,12 +173,15 @@ def _compare_chunk(
     return None
 
 
-def _leaves(compiled: Compiled, start: Configuration, steps: Steps, told: int) -> bool:
-    """Return whether the machine leaves the weights' tape in the last step told, or the next."""
-    origins = np.array(compiled.start(start).origins, dtype=np.int64)
+def _leaves(follower: Follower, steps: Steps, told: int) -> bool:
+    """Return whether the machine leaves the weights' tape in the last step told, or the next.
+
+    A looped model's tape is what its prompt has between the two edges.
+    """
+    begin, options = follower.begin, follower.compiled.weights.options
     last = slice(max(0, told - 1), told + 1)
-    after = steps.heads[last] + steps.moves[last] - origins
-    return bool(np.any((after < 0) | (after >= compiled.weights.options.get("tape", 0))))
+    after = steps.heads[last] + steps.moves[last] - np.array(begin.origins, dtype=np.int64)
+    return bool(np.any((after < 0) | (after >= options.get("tape", len(begin.ids) - 2))))
 
 
 def _compare_end(
