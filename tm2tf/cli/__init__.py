@@ -7,7 +7,6 @@ else), progress and messages to stderr. Exit codes: 0 good, 1 a check failed, 2 
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -16,7 +15,8 @@ from typing import Any
 import click
 
 from tm2tf import __version__
-from tm2tf.errors import InternalError, Tm2tfError, did_you_mean
+from tm2tf.cli.lazy import LazyGroup
+from tm2tf.errors import InternalError, Tm2tfError
 
 COMMANDS = {
     "machines": "List the bundled machines, or show one.",
@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "Check every step of the weights against the machine.",
     "compare": "Set constructions side by side on one machine.",
     "inspect": "Show the weights, with a name for everything in them.",
+    "learn": "Compare fine-tuning with examples in the prompt.",
     "convert": "Write a machine in another format.",
     "examples": "List or run the worked examples.",
 }
@@ -34,33 +35,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 
-class Commands(click.Group):
-    """The group of all commands; a command's module is imported when the command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which one meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, importing its module."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"tm2tf.cli.{cmd_name}_command")
-        command: click.Command = module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name, or say which name is near."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no such command: {args[0]!r}" + did_you_mean(args[0], COMMANDS))
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+class Commands(LazyGroup):
+    """The group of all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; our own errors become one message and an exit code."""
@@ -79,6 +55,8 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    table=COMMANDS,
+    module="tm2tf.cli.{}_command",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="MACHINE is a file, a bundled name (bb5), a bbchallenge code (1RB1LB_1LA1RZ), or a "
     "folder that `tm2tf compile` wrote. `tm2tf COMMAND --help` shows an example of each.",

@@ -1,0 +1,1 @@
+"""The experiments of `tm2tf learn`, one file each, imported when called."""
