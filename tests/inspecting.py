@@ -19,6 +19,7 @@ NAMES = ("bb2", "binary-increment", "palindrome-2tape")
 SMALL = {
     "trace": {},
     "universal": {"states": 4, "symbols": 3, "halting": 1},
+    "empirical": {"states": 4, "symbols": 3, "halting": 1},
     "addressed": {"tape": 16},
     "summarised": {"period": 2},
     "summarised-addressed": {"tape": 12, "context": 34},

@@ -5,11 +5,12 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from tm2tf.program.features import POSITION, Categorical, Integer
+from tm2tf.program.features import POSITION, Categorical, Distribution, Integer
 from tm2tf.program.operations import (
     SIGNS,
     Affine,
     CausalSum,
+    Gather,
     Latest,
     Number,
     Product,
@@ -36,7 +37,9 @@ NAMES = st.integers(0, 999).map("n{}".format)
 ODD_NAMES = st.one_of(
     st.sampled_from([" ", "a b", '"', "'", "\\", "#", "a#", "=", "x=1", "->", "a->b", ":", "a:"]),
     st.sampled_from(["one", "layer", "tokens", "default", "table", "token", "when", "unembedding"]),
-    st.sampled_from(["latest", "where", "and", "is", "else", "back", "loop", "*"]),
+    st.sampled_from(
+        ["latest", "gather", "shares", "where", "and", "is", "else", "back", "loop", "*"]
+    ),
     st.sampled_from(["1", "+1", "1..", "-", "é", "語", "🙂", "\t", "\n", "\u2028", "\x85", "\x00"]),
     st.text(min_size=1, max_size=4),
 )
@@ -126,14 +129,16 @@ class Draft:
         return [Token(begin, "begin", {}), *rest]
 
     def attention(self, ready):
-        kinds = [CausalSum, Latest, Latest, Relative]
-        kind = self.draw(st.sampled_from(kinds[1:] if self.looped else kinds))
+        kinds = [Latest, Latest, Relative, CausalSum, Gather]
+        kind = self.draw(st.sampled_from(kinds[:3] if self.looped else kinds))
         if kind is CausalSum:
             value = self.some("integer", ready, LARGEST // LENGTH)
             when = self.some("flag", ready) if self.draw(st.booleans()) else None
             return CausalSum(self.integer(LENGTH * self.bound[value]), value, when)
         if kind is Latest:
             return self.latest(ready)
+        if kind is Gather:
+            return self.gather(ready)
         word = self.some("word", ready)
         out, default = self.copy(word)
         offset = self.draw(st.integers(1, 4) | st.just(LENGTH))
@@ -149,18 +154,29 @@ class Draft:
         outs, defaults = zip(*map(self.copy, values), strict=True)
         if all(isinstance(value, Categorical) for value in values) and self.draw(st.booleans()):
             defaults = ()
+        names = tuple(value.name for value in values)
+        return Latest(outs, names, self.some("flag", ready), *self.compared(ready), defaults)
+
+    def compared(self, ready):
+        """Draw a key and a query: an address, up to two words, or nothing."""
         if self.draw(st.booleans()):
             key, query = ((self.some("integer", ready, LARGEST_KEY),) for _ in range(2))
-        else:
-            words = [self.some("word", ready) for _ in range(self.draw(st.integers(0, 2)))]
-            alike = [f for f in self.features if f.name in ready and isinstance(f, Categorical)]
-            key = tuple(word.name for word in words)
-            query = tuple(
-                self.draw(st.sampled_from([f.name for f in alike if f.values == word.values]))
-                for word in words
-            )
-        names = tuple(value.name for value in values)
-        return Latest(outs, names, self.some("flag", ready), key, query, defaults)
+            return key, query
+        words = [self.some("word", ready) for _ in range(self.draw(st.integers(0, 2)))]
+        alike = [f for f in self.features if f.name in ready and isinstance(f, Categorical)]
+        query = tuple(
+            self.draw(st.sampled_from([f.name for f in alike if f.values == word.values]))
+            for word in words
+        )
+        return tuple(word.name for word in words), query
+
+    def gather(self, ready):
+        """Draw a distribution: compared like `latest`."""
+        value = self.some("word", ready)
+        out = Distribution(self.name(), value.values)
+        self.features.append(out)
+        flag, default = self.some("flag", ready), self.draw(st.sampled_from([None, *value.values]))
+        return Gather(out.name, value.name, flag, *self.compared(ready), default)
 
     def affine(self, known):
         """Draw a linear form of what is `known`, sometimes the negation of a flag."""
@@ -249,12 +265,23 @@ class Draft:
 
     def unembed(self, tokens):
         names = {feature.name for feature in self.features}
+        shares = [f for f in self.features if isinstance(f, Distribution)]
+        if shares and self.draw(st.booleans()):
+            return self.unembed_shares(tokens, self.draw(st.sampled_from(shares)))
         read = [self.some("word", names) for _ in range(self.draw(st.integers(0, 2)))]
         cases = list(product(*(feature.values for feature in read)))
         default, *rest = self.draw(st.permutations([token.name for token in tokens[1:]]))
         rows = self.several(st.sampled_from(cases), 0, min(len(cases), len(rest)))
         named = dict(zip(rest, self.widened(rows), strict=False))
         return Unembed(tuple(feature.name for feature in read), named, default)
+
+    def unembed_shares(self, tokens, feature):
+        """Draw tokens for some of a distribution's words."""
+        default, *rest = self.draw(st.permutations([token.name for token in tokens[1:]]))
+        most = min(len(feature.values), len(rest))
+        words = self.several(st.sampled_from(feature.values), 0, most)
+        rows = {name: (word,) for name, word in zip(rest, words, strict=False)}
+        return Unembed((feature.name,), rows, default)
 
 
 @st.composite

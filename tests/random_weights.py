@@ -1,7 +1,7 @@
 """Small random weights of integers, made directly: every kind of head, tokens of every role.
 
-All that is summed or multiplied is a whole number, but for the means that uniform heads bring:
-each has a direction for itself, which only a neuron that snaps looks at. So every order of
+All that is summed or multiplied is a whole number, but for the means that uniform and mean heads
+bring: each has a direction for itself, which only a neuron that snaps looks at. So every order of
 summation gives the same numbers.
 """
 
@@ -38,10 +38,10 @@ class Draw:
         return Matrix.from_dense(dense)
 
     def head(self, kind, number):
-        width = int(self.rng.choice(WIDTHS)) if kind == "latest" else 0
-        values = 1 if kind == "uniform" else int(self.rng.integers(1, 4))
+        width = int(self.rng.choice(WIDTHS)) if kind in ("latest", "mean") else 0
+        values = 1 if kind in ("uniform", "mean") else int(self.rng.integers(1, 4))
         dense = np.zeros((values, PLAIN + MEANS))
-        if kind == "uniform":
+        if kind in ("uniform", "mean"):
             dense[0, PLAIN + self.means] = 1
             self.means += 1
         else:
@@ -89,7 +89,8 @@ class Draw:
 def random_weights(seed, kinds, roles=ROLES, vocab=9, bits=53):
     """Return weights with a layer for each tuple of kinds; token 0 begins, others have `roles`.
 
-    There may be no more than `MEANS` uniform heads. Direction 0 is the position, and is read.
+    There may be no more than `MEANS` uniform and mean heads. Direction 0 is the position, which is
+    read.
     """
     draw = Draw(seed)
     d_model = PLAIN + MEANS

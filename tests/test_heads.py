@@ -12,12 +12,13 @@ from tm2tf import api
 from tm2tf.errors import InputError, NotFoundError
 from tm2tf.runtime.kernel import FIRST_ROWS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
-from tm2tf.runtime.passes import MIX
 from tm2tf.runtime.runner import DTYPES
+from tm2tf.runtime.scans import MIX
 from tm2tf.runtime.torch_runner import BLOCK, TorchRunner
 from tm2tf.weights.matrix import Matrix
 
 KINDS = (("latest", "relative", "uniform"), ("relative", "latest", "latest", "uniform"))
+MIXED = (("latest", "mean", "relative"), ("mean", "latest"))
 
 
 def only_head(offset=0, width=None, seed=0):
@@ -57,21 +58,21 @@ def brought(weights, tokens):
 # --- the same, whatever the weights ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("kinds", [KINDS, (("uniform", "relative"), ()), ((),), ()])
+@pytest.mark.parametrize("kinds", [KINDS, MIXED, (("uniform", "relative"), ()), ((),), ()])
 @pytest.mark.parametrize("seed", range(12))
 def test_both_runtimes_have_the_same_streams(seed, kinds):
     weights = random_weights(seed, kinds)
     tokens = random_prompt(seed, weights, 90)
     kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
     assert np.array_equal(forced(kernel, tokens), forced(model, tokens))
-    assert kernel.attention == ("scan" if kinds == KINDS else "index")
+    assert kernel.attention == ("scan" if kinds in (KINDS, MIXED) else "index")
     assert kernel.context == model.context == kernel.peak_context == model.peak_context == 90
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_both_runtimes_have_the_same_streams_with_any_weight_damaged(seed):
+@pytest.mark.parametrize(("seed", "kinds"), [(0, KINDS), (1, KINDS), (2, MIXED)])
+def test_both_runtimes_have_the_same_streams_with_any_weight_damaged(seed, kinds):
     rng = np.random.default_rng(seed)
-    sound = random_weights(seed, KINDS)
+    sound = random_weights(seed, kinds)
     tokens = random_prompt(seed, sound, 25)
     for name, number in places(sound):
         weights = with_weight(sound, name, number, rng.choice([-1.0, 0.5, 3.0]))

@@ -10,7 +10,7 @@ from tests.inspecting import SMALL, compiled, with_head
 from tests.program_strategies import programs
 from tm2tf.inspect import tables
 from tm2tf.lowering import lower
-from tm2tf.program.operations import Latest, Relative
+from tm2tf.program.operations import Gather, Latest, Relative
 from tm2tf.program.reader import parse
 from tm2tf.weights.matrix import Matrix
 
@@ -24,6 +24,15 @@ BY_DIGITS = (
 ATTENDS = {
     "trace": [EVERYWHERE, EVERYWHERE, BY_ADDRESS.format("head")],
     "universal": [
+        EVERYWHERE,
+        EVERYWHERE,
+        "2 back, or the first position",
+        "1 back, or the first position",
+        BY_ADDRESS.format("head"),
+        "the latest with is_arrow",
+        "example.state, example.read there = state, tape0.read here, if is_last there",
+    ],
+    "empirical": [
         EVERYWHERE,
         EVERYWHERE,
         "2 back, or the first position",
@@ -104,15 +113,16 @@ def by_words():
         weights = compiled("bb3", name, **options).weights
         for number, layer in enumerate(weights.layers):
             for index, head in enumerate(layer.heads):
-                if head.kind == "latest" and attends(weights, number, index).find("address ") < 0:
+                by_words = attends(weights, number, index).find("address ") < 0
+                if head.kind in ("latest", "mean") and by_words:
                     yield name, number, index
 
 
 WORDS = list(by_words())
 
 
-def test_there_are_lookups_by_words_in_five_constructions():
-    assert len({name for name, _, _ in WORDS}) == 5
+def test_there_are_lookups_by_words_in_six_constructions():
+    assert len({name for name, _, _ in WORDS}) == 6
     assert len(WORDS) == 8
 
 
@@ -240,5 +250,5 @@ def test_lookups_of_any_decoder_are_recognised(program):
     for operation in (op for layer in program.layers for op in layer.attention):
         if isinstance(operation, Relative):
             assert found[operation.out] == f"{operation.offset} back, or the first position"
-        elif isinstance(operation, Latest):
+        elif isinstance(operation, Latest | Gather):
             assert found[operation.name] != NONE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.program_strategies import programs, sequences
 from tm2tf.errors import BoundError
 from tm2tf.lowering import lower
-from tm2tf.program.features import Categorical, Integer
+from tm2tf.program.features import Categorical, Distribution, Integer
 from tm2tf.program.interpreter import Interpreter
 from tm2tf.program.operations import CausalSum, Latest, reads
 from tm2tf.program.program import Layer, Program, Token, Unembed
@@ -47,6 +47,8 @@ def meaning(program, sequence):
             value = interpreter.values[feature.name]
             if isinstance(feature, Categorical):
                 value = -1 if value is None else feature.values.index(value)
+            if isinstance(feature, Distribution):
+                value = value.index(max(value)) if any(value) else -1
             numbers[feature.name] = value
         found.append((numbers, following))
     return found
@@ -113,6 +115,23 @@ def test_kernel_agrees_with_the_model(scanning, case):
         model(torch.tensor([[emitted]]))
         assert np.array_equal(runner.streams(), stacked(model))
         assert runner.scanning == scanning
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_shares_are_the_nearest_numbers_to_the_fractions(case):
+    program, sequence = case
+    weights = lower(program, "random")
+    model = Transformer(weights)
+    model(torch.tensor([encode(weights, sequence)]))
+    interpreter = Interpreter(program)
+    for place, token in enumerate(sequence):
+        interpreter.feed(token)
+        for readout in weights.readouts:
+            if isinstance(readout.feature, Distribution):
+                expected = [float(share) for share in interpreter.values[readout.feature.name]]
+                x = model.stream[readout.layer + 1][0, place].numpy()
+                assert readout.shares(x).tolist() == expected
 
 
 def walker(*steps):

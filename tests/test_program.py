@@ -1,6 +1,7 @@
 """Programs: the rules that make them legal, and what they mean."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -8,12 +9,13 @@ from hypothesis import strategies as st
 
 from tm2tf.errors import ProgramError
 from tm2tf.program.checks import RULES
-from tm2tf.program.features import Categorical, Integer
+from tm2tf.program.features import Categorical, Distribution, Integer
 from tm2tf.program.interpreter import Interpreter, resumed
 from tm2tf.program.operations import (
     SIGNS,
     Affine,
     CausalSum,
+    Gather,
     Latest,
     Number,
     Product,
@@ -39,6 +41,7 @@ FEATURES = (
     Categorical("also", WORDS),
     Categorical("short", ("a", "b")),
     Categorical("sign", SIGNS),
+    Distribution("shares", WORDS),
 )
 BEGIN = Token("<bos>", "begin", {})
 TOKENS = (BEGIN, Token("x", "prompt", {"word": "a", "n": 2, "flag": 1}), Token("y", "step", {}))
@@ -51,6 +54,7 @@ BY_WORD = replace(LATEST, key=("word",), query=("other",))
 BOTH = replace(LATEST, outs=("found", "number"), values=("word", "m"), defaults=("a", 7))
 LAST = replace(LATEST, key=(), query=(), defaults=())
 AFTER = replace(LAST, outs=("also",), values=("found",))
+GATHER = Gather("shares", "word", "flag", key=("n",), query=("m",), default="b")
 RELATIVE = Relative("found", offset=1, value="word", default="a")
 NUMBER, SIGN = Number("number", "word", (("a", -1), ("b", 5))), Sign("sign", "n")
 TABLE = Table("copy", ("word", "other"), ("found",), (Row(("a", "b"), ("c",)),))
@@ -105,6 +109,8 @@ BROKEN = [
     ("tokens fit their features", tokens(Token("z", "step", {"n": "a"}))),
     ("tokens fit their features", tokens(Token("z", "step", {"word": "d"}))),
     ("tokens fit their features", tokens(Token("z", "step", {"word": 1}))),
+    ("tokens fit their features", tokens(Token("z", "step", {"shares": "a"}))),
+    ("names are distinct", features(Distribution("new", ("a", "a")))),
     ("tokens fit their features", tokens(Token("z", "step", {"position": 1}))),
     ("roles go together", tokens(S)),
     ("roles go together", tokens(C)),
@@ -141,6 +147,19 @@ BROKEN = [
     ("operands have the right type", mlp(replace(NUMBER, out="found"))),
     ("operands have the right type", mlp(replace(SIGN, value="word"))),
     ("operands have the right type", mlp(replace(SIGN, out="number"))),
+    ("operands have the right type", heads(replace(GATHER, out="found"))),
+    ("operands have the right type", heads(replace(GATHER, value="n"))),
+    ("operands have the right type", heads(replace(GATHER, where="word"))),
+    ("operands have the right type", heads(replace(GATHER, query=("word",)))),
+    ("operands have the right type", heads(replace(LATEST, outs=("shares",)))),
+    ("operands have the right type", heads(replace(LATEST, values=("shares",), defaults=()))),
+    ("operands have the right type", heads(replace(RELATIVE, value="shares"))),
+    ("operands have the right type", mlp(replace(NUMBER, feature="shares"))),
+    ("operands have the right type", mlp(replace(TABLE, inputs=("word", "shares")))),
+    ("operations are well-formed", heads(replace(GATHER, default="d"))),
+    ("operations are well-formed", heads(replace(GATHER, value="short", default=None))),
+    ("operations are well-formed", heads(replace(GATHER, where="m"))),
+    ("operations are well-formed", heads(replace(GATHER, key=(), query=("other",)))),
     ("operations are well-formed", {"layers": ()}),
     ("operations are well-formed", heads(replace(SUM, when="m"))),
     ("operations are well-formed", heads(replace(LATEST, where="m"))),
@@ -181,6 +200,10 @@ BROKEN = [
     ("the unembedding is well-formed", emits({"x": ("a",), "z": ("a",)}) | tokens(Z)),
     ("the unembedding is well-formed", emits({"x": ("a",), "z": (None,)}) | tokens(Z)),
     ("the unembedding is well-formed", emits({"x": (None,)}, read=("n",))),
+    ("the unembedding is well-formed", emits({"x": ("d",)}, read=("shares",))),
+    ("the unembedding is well-formed", emits({"x": (None,)}, read=("shares",))),
+    ("the unembedding is well-formed", emits({"x": ("a", "a")}, read=("shares", "word"))),
+    ("the loop is well-formed", loops(("found", "word"), **heads(RELATIVE, GATHER))),
     ("the loop is well-formed", loops(("found", "n"))),
     ("the loop is well-formed", loops(("found", "short"))),
     ("the loop is well-formed", loops(("found", "word"), ("found", "word"))),
@@ -213,6 +236,7 @@ LEGAL = [
     heads(replace(BOTH, values=("word", "flag"))),
     heads(replace(LATEST, key=("word", "word"), query=("other", "word"))),
     heads(LAST),
+    heads(GATHER) | emits({"x": ("a",)}, read=("shares",)),
     heads(replace(RELATIVE, default=None)),
     {"layers": (Layer((SUM,), (Affine("another", ((1, "number"),)),)),)},
     mlp(TABLE, replace(NUMBER, feature="found"), Affine("another", ((1, "number"),))),
@@ -242,6 +266,14 @@ def last_written(rows, default, key=("n",), query=("m",)):
     return default if found is None else found["word"]
 
 
+def shares_among(rows, default, key=("n",), query=("m",)):
+    """What `Gather` counts: how many of the matching rows have which word, as one value."""
+    wanted = [rows[-1][name] for name in query]
+    matching = [row for row in rows[1:] if row["flag"] and [row[name] for name in key] == wanted]
+    found = [row["word"] for row in matching if None not in wanted] or [default]
+    return [tuple(Fraction(found.count(word), len(found)) for word in WORDS)]
+
+
 def last_two(rows):
     found = last_match(rows, ["n"], ["m"])
     return ["a", 7] if found is None else [found["word"], found["m"]]
@@ -263,6 +295,13 @@ MEANINGS = [
         lambda rows: last_written(rows, "a", ["word", "other"], ["other", "word"]),
     ),
     (LAST, lambda rows: last_written(rows, None, [], [])),
+    (GATHER, lambda rows: shares_among(rows, "b")),
+    (replace(GATHER, default=None), lambda rows: shares_among(rows, None)),
+    (replace(GATHER, key=(), query=()), lambda rows: shares_among(rows, "b", [], [])),
+    (
+        replace(GATHER, key=("word", "other"), query=("other", "other")),
+        lambda rows: shares_among(rows, "b", ["word", "other"], ["other", "other"]),
+    ),
     (replace(RELATIVE, default=None), lambda rows: rows[-2]["word"] if len(rows) > 2 else None),
     (NUMBER, lambda rows: {"a": -1, "b": 5}.get(rows[-1]["word"], 0)),
     (SIGN, lambda rows: ["zero", "positive", "negative"][max(-1, min(1, rows[-1]["n"]))]),
@@ -303,7 +342,7 @@ ROWS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS)
 def test_operations_mean_what_a_few_lines_of_python_say(operation, meaning, rows):
-    part = heads if isinstance(operation, CausalSum | Latest | Relative) else mlp
+    part = heads if isinstance(operation, CausalSum | Latest | Gather | Relative) else mlp
     sequence = [BEGIN, *(Token(f"t{i}", "step", row) for i, row in enumerate(rows))]
     program = replace(SMALL, tokens=tuple(sequence), **part(operation), **emits({}, default="t0"))
     interpreter = Interpreter(program)

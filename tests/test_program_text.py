@@ -196,9 +196,9 @@ ERRORS = [
     ("program", "^programme", "expected 'program', got 'programme'"),
     ("# a comment", "^kind", "expected the end of the line, got 'kind'"),
     ("features\n  position", "  ^position", "expected 'features', got 'position'"),
-    ("one of a", "^some of a", "expected a type ('integer', 'integer 0..1', 'one of A B')"),
+    ("one of a", "^some of a", "expected a type ('integer', 'integer 0..1', 'one of"),
     ("0..1", "^0-1", "expected a range such as -1..1, 1.. or ..5, got '0-1'"),
-    ("tokens\n  <bos>: ", "  <bos>: ^", "'one of A B'), got 'begin'"),
+    ("tokens\n  <bos>: ", "  <bos>: ^", "'shares of A B'), got 'begin'"),
     ("prompt", "^promt", "expected a role, got 'promt'; did you mean 'prompt'?"),
     (
         "word=",
@@ -214,7 +214,7 @@ ERRORS = [
     ("attention\n    sum", "  ^sum", "expected 'attention', 'feed-forward', 'layer', 'loop' or"),
     ("sum = causal", "sum ^causal", "expected '=', got 'causal-sum'"),
     ("when flag", "^if flag", "expected 'when', got 'if'"),
-    ("= relative", "= ^affine", "of a layer (causal-sum, latest, relative), got 'affine'"),
+    ("= relative", "= ^affine", "(causal-sum, latest, gather, relative), got 'affine'"),
     ("word 2 back", "word ^two back", "expected how many positions back, got 'two'"),
     (
         "old = relative",

@@ -10,17 +10,21 @@ weights against each other step by step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeAlias
 
 from tm2tf import constructions, lowering
-from tm2tf.constructions.construction import Construction, Naming
+from tm2tf.constructions.construction import Construction, Naming, Options, Prompt
 from tm2tf.errors import ArtifactError, ConstructionError
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.program.operations import Relative
 from tm2tf.program.program import Program
 from tm2tf.weights.model import Weights
+
+Prompter: TypeAlias = Callable[[Machine, Configuration, Options], Prompt]
 
 MOST_SHARED = 4
 _SHARED: dict[tuple[object, ...], tuple[Program, Weights]] = {}
@@ -39,11 +43,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
-    """A machine with what it was compiled to."""
+    """A machine with what it was compiled to.
+
+    `prompter`: what makes prompts, where it is not the construction: with other examples, say.
+    """
 
     machine: Machine
     program: Program
     weights: Weights
+    prompter: Prompter | None = None
 
     @property
     def construction(self) -> Construction:
@@ -53,7 +61,7 @@ class Compiled:
     @property
     def naming(self) -> Naming:
         """What the machine calls the weights' states and symbols."""
-        return self.construction.naming(self.machine, self.weights.options)
+        return _naming(self)
 
     def start(self, configuration: Configuration, **changed: int) -> Start:
         """Return the prompt that puts the weights into a start configuration.
@@ -65,7 +73,8 @@ class Compiled:
             ConfigurationError: the start does not fit the machine, or not into its bounded tape.
         """
         options = {**self.weights.options, **changed}
-        prompt = self.construction.prompt(self.machine, configuration, options)
+        make = self.prompter or self.construction.prompt
+        prompt = make(self.machine, configuration, options)
         ids = self.weights.ids()
         return Start(tuple(ids[name] for name in prompt.tokens), prompt.origins)
 
@@ -78,6 +87,12 @@ class Compiled:
     def prompt(self, configuration: Configuration) -> list[int]:
         """Return the token ids of `fitting_start`."""
         return list(self.fitting_start(configuration).ids)
+
+
+@lru_cache(maxsize=16)
+def _naming(compiled: Compiled) -> Naming:
+    """Return the naming, made once a model: those who follow runs ask for it again and again."""
+    return compiled.construction.naming(compiled.machine, compiled.weights.options)
 
 
 def compile_machine(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from tm2tf.constructions import (
     addressed,
+    empirical,
     looped,
     looped_neighbours,
     queue,
@@ -32,6 +33,7 @@ from tm2tf.errors import choose
 CONSTRUCTIONS = (
     trace.CONSTRUCTION,
     universal.CONSTRUCTION,
+    empirical.CONSTRUCTION,
     addressed.CONSTRUCTION,
     summarised.CONSTRUCTION,
     summarised_addressed.CONSTRUCTION,

@@ -40,101 +40,60 @@ examples are found and copied is that of induction heads (Olsson et al. 2022, ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable, Sequence
 from itertools import product
 
-from tm2tf.constructions.construction import (
-    Construction,
-    Naming,
-    Option,
-    Options,
-    Prompt,
-    one_tape_only,
+from tm2tf.constructions.canonical import (
+    OPTIONS,
+    canonical,
+    canonical_start,
+    largest,
+    letters,
+    naming,
+    refusal,
 )
-from tm2tf.constructions.tokens import BEGIN, START, left_token, require_start, step_token
-from tm2tf.machine.spec import OFFSET, UNDEFINED_OUTCOME, Configuration, Machine, Tape, Transition
+from tm2tf.constructions.construction import Construction, Options, Prompt
+from tm2tf.constructions.tokens import BEGIN, START, left_token, step_token
+from tm2tf.machine.spec import OFFSET, UNDEFINED_OUTCOME, Configuration, Machine, Transition
 from tm2tf.program.features import POSITION, Categorical, Feature, Integer
-from tm2tf.program.operations import Affine, CausalSum, Latest, Relative
+from tm2tf.program.operations import Affine, Attention, CausalSum, FeedForward, Latest, Relative
 from tm2tf.program.program import Layer, Program, Token, Unembed
 
 ARROW, UNKNOWN = "->", "<unknown>"
 MOVE_WORDS = {"L": "left", "S": "stay", "R": "right"}
 """What examples call moves."""
 
-NO_WORD = ""
-"""What a word of the weights means where the machine has none for it; no machine uses it."""
+OUTCOMES = tuple(UNDEFINED_OUTCOME.values())
+ACTS = (*MOVE_WORDS, *OUTCOMES)
+"""How an example can end: in a move, or in how a run ends for want of a rule."""
 
 
 def program(machine: Machine, options: Options) -> Program:
     """Return the program of all machines within the options; it is the same for each."""
-    largest = _largest(options)
-    steps = [
-        Transition(state, (symbol,), (move,))
-        for state, symbol, move in product(largest.states, largest.symbols, MOVE_WORDS)
-    ]
-    rows: dict[str, tuple[str | None, ...]] = {
-        step_token(largest, to): (to.state, *to.writes, *to.moves) for to in steps
-    }
-    rows |= {_stuck(outcome): (None, None, outcome) for outcome in UNDEFINED_OUTCOME.values()}
+    every = largest(options)
+    copy = Latest(
+        outs=("next.state", "next.tape0.write", "next.act"),
+        values=("before.state", "before.symbol", "says.act"),
+        where="is_last",
+        key=("example.state", "example.read"),
+        query=("state", "tape0.read"),
+    )
+    following = {"next.state": every.states, "next.tape0.write": every.symbols, "next.act": ACTS}
     return Program(
         name=f"universal for {options['states']} states and {options['symbols']} symbols",
-        features=_features(largest),
-        tokens=(
-            Token(BEGIN, "begin", {}),
-            *_example_tokens(largest),
-            *_input_tokens(largest),
-            *(_step(largest, to) for to in steps),
-        ),
-        layers=_layers(),
-        unembed=Unembed(("next.state", "next.tape0.write", "next.act"), rows, UNKNOWN),
+        features=(*features(every), *(Categorical(*pair) for pair in following.items())),
+        tokens=tokens(every),
+        layers=layers(copy),
+        unembed=Unembed(copy.outs, says(every), UNKNOWN),
     )
 
 
-def canonical(machine: Machine, options: Options) -> Machine:
-    """Return a machine with the weights' words for its states and symbols, and no examples.
-
-    Running states are A, B, ..., Z, AA, ... from the start state on, symbols 0, 1, ... from the
-    blank on, both then in the machine's order; halting states are halt, halt2, ..., accept, ...,
-    reject, ... If these already are its words, they stay the same.
-
-    Raises:
-        ConstructionError: the machine does not fit the options.
-    """
-    CONSTRUCTION.check(machine, options)
-    states, symbols = _renamed_states(machine), _renamed(machine.symbols, machine.blank, str)
-    transitions: dict[tuple[str, tuple[str, ...]], Transition] = {}
-    for (state, (read,)), to in machine.transitions.items():
-        renamed = Transition(states[to.state], (symbols[to.writes[0]],), to.moves)
-        transitions[states[state], (symbols[read],)] = renamed
-    return replace(
-        machine,
-        symbols=tuple(symbols.values()),
-        blank=symbols[machine.blank],
-        states=tuple(states.values()),
-        start=states[machine.start],
-        transitions=transitions,
-        accept=tuple(states[state] for state in machine.accept),
-        reject=tuple(states[state] for state in machine.reject),
-        halt=tuple(states[state] for state in machine.halt),
-        examples=(),
-    )
-
-
-def canonical_start(machine: Machine, configuration: Configuration) -> Configuration:
-    """Return a start configuration of a machine as one of its canonical form.
-
-    Raises:
-        ConfigurationError: its state is not the machine's start state.
-    """
-    require_start(machine, configuration)
-    symbols = _renamed(machine.symbols, machine.blank, str)
-    tapes = (
-        Tape(tuple(symbols[symbol] for symbol in tape.contents), tape.origin, tape.head)
-        for tape in configuration.tapes
-    )
-    return Configuration(_renamed_states(machine)[configuration.state], tuple(tapes))
+def says(every: Machine) -> dict[str, tuple[str | None, ...]]:
+    """Return what an example says (state, symbol, act; None: anything) for each token it means."""
+    steps: dict[str, tuple[str | None, ...]] = {
+        step_token(every, to): (to.state, *to.writes, *to.moves) for to in _steps(every)
+    }
+    return {**steps, **{stuck(outcome): (None, None, outcome) for outcome in OUTCOMES}}
 
 
 def examples(machine: Machine, options: Options) -> list[tuple[str, ...]]:
@@ -144,13 +103,13 @@ def examples(machine: Machine, options: Options) -> list[tuple[str, ...]]:
         ConstructionError: the machine does not fit the options.
     """
     known = canonical(machine, options)
-    stuck = _stuck(UNDEFINED_OUTCOME[machine.undefined])
+    no_rule = stuck(UNDEFINED_OUTCOME[machine.undefined])
     listed: list[tuple[str, ...]] = []
     for state in known.states:
         for symbol in known.symbols if known.outcome_of(state) is None else ():
             to = known.transitions.get((state, (symbol,)))
-            says = (stuck,) if to is None else (to.state, *to.writes, MOVE_WORDS[to.moves[0]])
-            listed.append((state, symbol, ARROW, *says))
+            does = (no_rule,) if to is None else (to.state, *to.writes, MOVE_WORDS[to.moves[0]])
+            listed.append((state, symbol, ARROW, *does))
     return listed
 
 
@@ -187,16 +146,6 @@ def prompt(machine: Machine, configuration: Configuration, options: Options) -> 
     return prompt_of(examples(machine, options), configuration, machine)
 
 
-def naming(machine: Machine, options: Options) -> Naming:
-    """Return what all words of the weights are called in the machine; `NO_WORD` for the others."""
-    largest = _largest(options)
-    states, symbols = _renamed_states(machine), _renamed(machine.symbols, machine.blank, str)
-    return Naming(
-        dict.fromkeys(largest.states, NO_WORD) | {new: old for old, new in states.items()},
-        dict.fromkeys(largest.symbols, NO_WORD) | {new: old for old, new in symbols.items()},
-    )
-
-
 def sizes(machine: Machine, options: Options) -> dict[str, int]:
     """Return layers, heads, d_model, d_mlp and vocab by the formulas of the module's docstring."""
     symbols = options["symbols"]
@@ -210,80 +159,17 @@ def sizes(machine: Machine, options: Options) -> dict[str, int]:
     }
 
 
-def refusal(machine: Machine, options: Options) -> str | None:
-    """Return why a machine is too large, and which options to raise; None if it fits."""
-    tapes = one_tape_only(machine, options)
-    if tapes is not None:
-        return tapes
-    running = sum(machine.outcome_of(state) is None for state in machine.states)
-    halting = max(len(getattr(machine, kind)) for kind in UNDEFINED_OUTCOME)
-    asked = (
-        ("states", running, "running states"),
-        ("symbols", len(machine.symbols), "symbols"),
-        ("halting", halting, "halting states of one outcome"),
-    )
-    over = [(name, has, what) for name, has, what in asked if has > options[name]]
-    listed = " and ".join(f"{has} {what} (room for {options[name]})" for name, has, what in over)
-    raised = " ".join(f"--{name} {has}" for name, has, _ in over)
-    return f"it has {listed}; take {raised}" if over else None
-
-
-def _renamed_states(machine: Machine) -> dict[str, str]:
-    """Return the weights' word for each state, in canonical order."""
-    running = [state for state in machine.states if machine.outcome_of(state) is None]
-    states = _renamed(running, machine.start, _letters)
-    for kind in UNDEFINED_OUTCOME:
-        states |= _renamed(getattr(machine, kind), machine.start, partial(_halting, kind))
-    return states
-
-
-def _renamed(words: Sequence[str], first: str, name: Callable[[int], str]) -> dict[str, str]:
-    """Return a name for each word, `first` before all others; names that fit already stay."""
-    names = [name(number) for number in range(len(words))]
-    ordered = sorted(words, key=lambda word: word != first)
-    if ordered[:1] == names[:1] and set(ordered) == set(names):
-        ordered = names
-    return dict(zip(ordered, names, strict=True))
-
-
-def _letters(number: int) -> str:
-    rest, last = divmod(number, 26)
-    return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
-
-
-def _halting(kind: str, number: int) -> str:
-    return kind if number == 0 else f"{kind}{number + 1}"
-
-
 def _start(state: str) -> str:
-    return START if state == _letters(0) else f"<start:{state}>"
+    return START if state == letters(0) else f"<start:{state}>"
 
 
-def _stuck(outcome: str) -> str:
+def stuck(outcome: str) -> str:
+    """Return the token that ends a run with this outcome for want of a rule."""
     return f"<stuck:{outcome}>"
 
 
-def _largest(options: Options) -> Machine:
-    """Return a machine, without rules, that has all states and symbols of the weights."""
-    running = tuple(map(_letters, range(options["states"])))
-    halt, accept, reject = (
-        tuple(_halting(kind, number) for number in range(options["halting"]))
-        for kind in ("halt", "accept", "reject")
-    )
-    return Machine(
-        name="universal",
-        symbols=tuple(map(str, range(options["symbols"]))),
-        blank="0",
-        states=(*running, *halt, *accept, *reject),
-        start=running[0],
-        transitions={},
-        accept=accept,
-        reject=reject,
-        halt=halt,
-    )
-
-
-def _layers() -> tuple[Layer, ...]:
+def layers(last: Attention, *table: FeedForward) -> tuple[Layer, ...]:
+    """Return the layers; `last` finds what the examples say of now, which `table` may prepare."""
     address = Affine(
         "tape0.address",
         ((1, "tape0.head"), (-1, "tape0.move"), (1, "tape0.filled"), (-1, "tape0.is_input")),
@@ -307,64 +193,71 @@ def _layers() -> tuple[Layer, ...]:
         values=("before.state", "before.symbol"),
         where="is_arrow",
     )
-    copy = Latest(
-        outs=("next.state", "next.tape0.write", "next.act"),
-        values=("before.state", "before.symbol", "says.act"),
-        where="is_last",
-        key=("example.state", "example.read"),
-        query=("state", "tape0.read"),
-    )
-    return Layer(look_back, (address,)), Layer((read, gather)), Layer((copy,))
+    return Layer(look_back, (address, *table)), Layer((read, gather)), Layer((last,))
 
 
-def _example_tokens(largest: Machine) -> list[Token]:
-    """Return the tokens of examples, those that end runs among them: an example may end so too."""
-    outcomes = UNDEFINED_OUTCOME.values()
+def tokens(every: Machine) -> tuple[Token, ...]:
+    """Return the vocabulary."""
+    steps = (_step(every, to) for to in _steps(every))
+    return Token(BEGIN, "begin", {}), *_example_tokens(every), *_input_tokens(every), *steps
+
+
+def _steps(every: Machine) -> list[Transition]:
+    """Return all that a step can do."""
     return [
-        *(Token(state, "prompt", {"says.state": state}) for state in largest.states),
-        *(Token(symbol, "prompt", {"says.symbol": symbol}) for symbol in largest.symbols),
+        Transition(state, (symbol,), (move,))
+        for state, symbol, move in product(every.states, every.symbols, MOVE_WORDS)
+    ]
+
+
+def _example_tokens(every: Machine) -> list[Token]:
+    """Return the tokens of examples, those that end runs among them: an example may end so too."""
+    return [
+        *(Token(state, "prompt", {"says.state": state}) for state in every.states),
+        *(Token(symbol, "prompt", {"says.symbol": symbol}) for symbol in every.symbols),
         Token(ARROW, "prompt", {"is_arrow": 1}),
         *(
             Token(word, "prompt", {"says.act": act, "is_last": 1})
             for act, word in MOVE_WORDS.items()
         ),
         Token(UNKNOWN, "end", {}, "unknown"),
-        *(Token(_stuck(o), "end", {"says.act": o, "is_last": 1}, o) for o in outcomes),
+        *(Token(stuck(o), "end", {"says.act": o, "is_last": 1}, o) for o in OUTCOMES),
     ]
 
 
-def _input_tokens(largest: Machine) -> list[Token]:
+def _input_tokens(every: Machine) -> list[Token]:
     cell = {"tape0.fill": 1, "tape0.is_input": 1, "tape0.writes": 1}
-    begins = (largest.start, *UNDEFINED_OUTCOME)
+    begins = (every.start, *UNDEFINED_OUTCOME)
     return [
-        Token(left_token(largest, 0), "prompt", {"tape0.fill": -1}),
+        Token(left_token(every, 0), "prompt", {"tape0.fill": -1}),
         *(
             Token(f"[{symbol}]", "prompt", {**cell, "tape0.write": symbol})
-            for symbol in largest.symbols
+            for symbol in every.symbols
         ),
         *(
-            Token(_start(state), "prompt", {"state": state}, largest.outcome_of(state))
+            Token(_start(state), "prompt", {"state": state}, every.outcome_of(state))
             for state in begins
         ),
     ]
 
 
-def _step(largest: Machine, to: Transition) -> Token:
+def _step(every: Machine, to: Transition) -> Token:
     values: dict[str, str | int] = {
         "state": to.state,
         "tape0.write": to.writes[0],
         "tape0.move": OFFSET[to.moves[0]],
         "tape0.writes": 1,
     }
-    return Token(step_token(largest, to), "step", values, largest.outcome_of(to.state))
+    return Token(step_token(every, to), "step", values, every.outcome_of(to.state))
 
 
-def _features(largest: Machine) -> tuple[Feature, ...]:
+def features(every: Machine) -> tuple[Feature, ...]:
+    """Return the features but those that `layers` leaves to its arguments."""
     words = {
-        "says.state before.state example.state state next.state": largest.states,
-        "says.symbol before.symbol example.read": largest.symbols,
-        "tape0.write tape0.read next.tape0.write": largest.symbols,
-        "says.act next.act": (*MOVE_WORDS, *UNDEFINED_OUTCOME.values()),
+        "says.state before.state example.state state": every.states,
+        "says.symbol before.symbol example.read": every.symbols,
+        "tape0.write tape0.read": every.symbols,
+        "says.act": ACTS,
     }
     flags = ("is_arrow", "is_last", "tape0.is_input", "tape0.writes")
     return (
@@ -384,11 +277,7 @@ CONSTRUCTION = Construction(
     program=program,
     prompt=prompt,
     sizes=sizes,
-    options=(
-        Option("states", 16, 1, "running states that there is room for", most=500),
-        Option("symbols", 8, 1, "symbols that there is room for", most=100),
-        Option("halting", 3, 1, "halting states of each outcome that there is room for", most=100),
-    ),
+    options=OPTIONS,
     refusal=refusal,
     naming=naming,
     shared=True,

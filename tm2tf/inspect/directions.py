@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tm2tf.errors import NotFoundError
 from tm2tf.inspect.forms import BEGIN, Names, number
 from tm2tf.inspect.lookup import missing, numbered
+from tm2tf.program.features import Distribution
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Weights
 
@@ -81,7 +82,9 @@ def _meaning(weights: Weights, index: int) -> str | None:
         ready = f"from the {since} on"
         for value, place in readout.values:
             if place == index:
-                meanings.append(f"1 where {readout.feature.name} is {value} ({ready})")
+                name, shared = readout.feature.name, isinstance(readout.feature, Distribution)
+                held = f"the share of {value} in {name}" if shared else f"1 where {name} is {value}"
+                meanings.append(f"{held} ({ready})")
         for coefficient, place in readout.terms:
             if place == index and len(readout.terms) == 1 and coefficient == 1:
                 meanings.append(f"the integer {readout.feature.name} ({ready})")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from tm2tf.program.features import Categorical
+from tm2tf.program.features import Distribution, Integer
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Readout, Weights
 
@@ -74,8 +74,10 @@ class Names:
     """The names of a transformer's directions, and what its readouts say they mean.
 
     Attributes:
-        values: the feature and value of each direction that holds a categorical's value.
-        words: the values of each categorical.
+        values: the feature and value of each direction that holds a categorical's value, or the
+            share of a distribution's.
+        words: the values of each categorical and distribution.
+        shares: the names of the distributions.
         begin: the direction that is 1 at the first token alone, if it is named.
         constants: directions that hold the same number at every position, with that number.
     """
@@ -86,11 +88,17 @@ class Names:
         self.words: dict[str, tuple[str, ...]] = {}
         for name, value in self.values.values():
             self.words[name] = (*self.words.get(name, ()), value)
-        self._groups = {direction: name for direction, (name, _) in self.values.items()}
+        features = (readout.feature for readout in weights.readouts)
+        self.shares = {f.name for f in features if isinstance(f, Distribution)}
+        self._groups = {
+            direction: name
+            for direction, (name, _) in self.values.items()
+            if name not in self.shares
+        }
         self._flags = []
         for readout in weights.readouts:
             feature = readout.feature
-            if isinstance(feature, Categorical) or not feature.is_flag:
+            if not isinstance(feature, Integer) or not feature.is_flag:
                 continue
             self._flags.append(_held(readout))
             if not readout.constant and len(readout.terms) == 1 and readout.terms[0][0] == 1:

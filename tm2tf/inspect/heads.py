@@ -35,9 +35,9 @@ class Moved:
 class HeadSummary:
     """A head in a line: what it attends to, and what it brings from there.
 
-    A "latest" head attends to the latest of the positions that `attends` describes; a lookup, to
-    the begin token if there are none. "here" is the position that looks, "there" one looked at.
-    `offset` is how far back a "relative" head looks.
+    A "latest" head attends to the latest of the positions that `attends` describes, a "mean" head
+    to all of them, alike; a lookup, to the begin token if there are none. "here" is the position
+    that looks, "there" one looked at. `offset` is how far back a "relative" head looks.
     """
 
     layer: int

@@ -1,6 +1,6 @@
 """What a head attends to, in words, where its tensors have the form of a lookup.
 
-Two forms of "latest" heads are known, both of `lowering.hard`. On a parabola,
+Two forms of "latest" and "mean" heads are known, both of `lowering.hard`. On a parabola,
 
     q = (2p, 1, p^2),  k = (w, -w^2 + begin/2 + f - 1, 1 - f),
 
@@ -56,7 +56,9 @@ class Lookups:
         if head.kind == "relative":
             return _distance(head.offset)
         query, key = columns(head.W_Q, head.b_Q), columns(head.W_K, head.b_K)
-        return self._parabola(layer, query, key) or self._words(layer, query, key) or OTHERWISE
+        which = "all" if head.kind == "mean" else "the last" if self._looped else "the latest"
+        found = self._parabola(layer, query, key) or self._words(layer, query, key, which)
+        return found or OTHERWISE
 
     def _begins(self) -> bool:
         """Return whether a direction is 1 at the begin token, and nothing else ever writes it."""
@@ -103,8 +105,8 @@ class Lookups:
         asked, held = (self.names.form(form, layer).text for form in (p, address))
         return f"{held} there = {asked} here" + self._if(layer, flag.without(begin))
 
-    def _words(self, layer: int, query: list[Linear], key: list[Linear]) -> str | None:
-        """Return what a lookup by words looks for, None if it is none."""
+    def _words(self, layer: int, query: list[Linear], key: list[Linear], which: str) -> str | None:
+        """Return what a lookup by words looks for, None if it is none; `which` without words."""
         begin = self.names.begin
         if self._at_begin is None or begin is None or not query or query[-1] != ONE_FORM:
             return None
@@ -119,9 +121,8 @@ class Lookups:
         if compared:
             there, here = (", ".join(map(shown, names)) for names in zip(*compared, strict=True))
             return f"{there} there = {here} here" + self._if(layer, flag)
-        which = "last" if self._looped else "latest"
         condition = self.names.form(flag, layer).text
-        return f"the {which} with {condition}" if flag.weights else f"the {which} of all"
+        return f"{which} with {condition}" if flag.weights else f"{which} of all"
 
     def _if(self, layer: int, flag: Linear) -> str:
         """Return the condition that a flag sets, nothing if it is 1 everywhere."""
@@ -138,7 +139,7 @@ class Lookups:
             if asked is None or held is None or not {asked, held} <= values.keys():
                 return None
             (here, word), (there, same) = values[asked], values[held]
-            if word != same:
+            if word != same or {here, there} & self.names.shares:
                 return None
             found[there, here, word] += 1
         compared: list[tuple[str, str]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -301,7 +301,9 @@ def _made_by(feature: FeatureValue, number: int) -> str:
     return "embedding" if feature.layer < 0 else f"layer {feature.layer}"
 
 
-def _value(value: str | int | None) -> str:
+def _value(value: str | int | Mapping[str, float] | None) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{shown(word)} {number(share)}" for word, share in value.items())
     return "(absent)" if value is None else str(value)
 
 
@@ -326,6 +328,8 @@ def _attended(head: HeadStep, positions: int) -> str:
     if head.attended is not None:
         share = "" if head.share is None else f", a share of {number(head.share)}"
         return _place(head.attended) + share
+    if head.count is not None:
+        return f"{head.count} position{'' if head.count == 1 else 's'}, equally"
     means = []
     for mean in head.mean:
         total = round(mean * positions)

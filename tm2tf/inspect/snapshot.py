@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from tm2tf.inspect.forms import Names, Term, parts_of_sums, sums
 from tm2tf.inspect.neurons import neurons
-from tm2tf.program.features import Categorical
+from tm2tf.program.features import Categorical, Distribution, Integer
 from tm2tf.weights.model import HeadKind, Weights
 
 TOP = 5
@@ -49,13 +49,14 @@ class Place:
 class FeatureValue:
     """A feature in the stream after the last layer; `layer` is the one that made it, -1: none.
 
-    `value` is None where a categorical is absent. `clear` is false where its directions do not
-    hold exactly one 1: then the weights do not compute their program. `carried` is whether the pass
-    before left it (looped weights). `part` is whether another feature is a sum with all of it.
+    `value` is None where a categorical is absent, and the shares above 0 of a distribution. `clear`
+    is false where directions do not hold exactly one 1, or what cannot be shares: then the weights
+    do not compute their program. `carried` is whether the pass before left it (looped weights).
+    `part` is whether another feature is a sum with all of it.
     """
 
     name: str
-    value: str | int | None
+    value: str | int | Mapping[str, float] | None
     layer: int
     clear: bool
     carried: bool
@@ -68,7 +69,8 @@ class HeadStep:
 
     For a "latest" head: the place it attended to, the greatest score, and by how much that is
     more than the greatest score that differs from it (None: all scores are equal). For a
-    "relative" head: the place. For a uniform head: the mean of each coordinate of the value. For a
+    "relative" head: the place. For a uniform head: the mean of each coordinate of the value; for a
+    "mean" head besides how many positions it attended to (`count`), score and margin. For a
     "softmax" head, where the scores are known: the place with the greatest, and its share.
     """
 
@@ -77,6 +79,7 @@ class HeadStep:
     name: str
     kind: HeadKind
     attended: Place | None
+    count: int | None
     score: float | None
     margin: float | None
     share: float | None
@@ -132,16 +135,20 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Attended:
-    """Where a head looked, if at one place; score, margin and share as in `HeadStep`."""
+    """Where a head looked, if at one place; the others as in `HeadStep`."""
 
     place: Place | None = None
     score: float | None = None
     margin: float | None = None
     share: float | None = None
+    count: int | None = None
 
     @staticmethod
     def among(
-        scores: Float64[np.ndarray, " seen"], index: int, place: Place, share: float | None = None
+        scores: Float64[np.ndarray, " seen"],
+        index: int,
+        place: Place | None,
+        share: float | None = None,
     ) -> Attended:
         """Return that a place was chosen by its score, `scores[index]`."""
         score = float(scores[index])
@@ -194,6 +201,7 @@ class Snapshot:
                 name=head.name,
                 kind=head.kind,
                 attended=attended.place,
+                count=attended.count,
                 score=attended.score,
                 margin=attended.margin,
                 share=attended.share,
@@ -209,10 +217,13 @@ class Snapshot:
         found, parts = [], parts_of_sums(sums(self.weights))
         for readout in self.weights.readouts:
             read, held = readout.read(x), {d for _, d in (*readout.values, *readout.terms)}
-            value: str | int | None = read
+            value: str | int | Mapping[str, float] | None = read
             if isinstance(readout.feature, Categorical):
                 value = readout.values[read][0] if read >= 0 else None
-            clear = read != UNCLEAR or not isinstance(readout.feature, Categorical)
+            if isinstance(readout.feature, Distribution):
+                shares = zip(readout.values, readout.shares(x).tolist(), strict=True)
+                value = {word: share for (word, _), share in shares if share} or None
+            clear = read != UNCLEAR or isinstance(readout.feature, Integer)
             name, layer = readout.feature.name, readout.layer
             from_before = layer < 0 and bool(held) and held <= into
             found.append(FeatureValue(name, value, layer, clear, from_before, name in parts))

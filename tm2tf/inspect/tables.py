@@ -145,7 +145,7 @@ def _bounds(weights: Weights) -> Iterator[Bound]:
     what = "tokens of context, prompt included" if weights.W_loop is None else "positions"
     yield Bound("position", weights.bounds.position, what)
     heads = (head for layer in weights.layers for head in layer.heads)
-    if any(head.kind == "latest" and len(head.b_Q) == PARABOLA for head in heads):
+    if any(head.kind in ("latest", "mean") and len(head.b_Q) == PARABOLA for head in heads):
         meaning = "addresses that lookups ask for, either way from 0"
         yield Bound("key", weights.bounds.key, meaning)
 
@@ -262,13 +262,16 @@ def token(weights: Weights, which: str | int) -> TokenView:
         word = weights.tokens[int(digits)].name
     found, names = ids[word], Names(weights)
     logits = columns(weights.W_U, weights.b_U)
-    needed = names.all_needed(logits[found])
+    needed, weighed = names.all_needed(logits[found]), logits[found].weights
     constants = [logit.constant for logit in logits if not logit.weights]
     if needed is not None:
         all_of = " and ".join(shown(weights.directions[d]) for d in needed)
         top = number(sum(logits[found].weights.values()) + logits[found].constant)
         text = f"{top} where {all_of}, at most 0 elsewhere"
-    elif logits[found].weights:
+    elif weights.emits_probabilities and weighed:
+        word, of = (names.values[next(iter(weighed))][place] for place in (1, 0))
+        text = f"its probability: the share of {shown(word)} in {shown(of)}"
+    elif weighed:
         text = "emitted where it is the greatest"
     elif logits[found].constant < max(constants):
         default = next(

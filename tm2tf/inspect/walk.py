@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
@@ -14,7 +15,14 @@ from tm2tf.errors import InputError, NotFoundError
 from tm2tf.inspect.snapshot import NOWHERE, Attended, Place, Snapshot, Within
 from tm2tf.machine.spec import Configuration
 from tm2tf.program.program import Token
-from tm2tf.runtime.model import LatestHead, RelativeHead, Transformer
+from tm2tf.runtime.model import (
+    LatestHead,
+    LookupHead,
+    MeanHead,
+    RelativeHead,
+    Transformer,
+    UniformHead,
+)
 from tm2tf.runtime.runner import Context, beyond
 from tm2tf.weights.model import Head
 
@@ -179,15 +187,21 @@ class Walk:
     def _attended(self, which: int, head: Head) -> tuple[Attended, Sequence[float]]:
         """Return where a head looked, and the mean of what it saw; `which` counts all heads."""
         module = self._model.heads[which]
-        if isinstance(module, LatestHead):
-            assert module.attended is not None
-            index = int(module.attended[0, -1])
+        if isinstance(module, LookupHead):
             query = self._inputs[which] @ head.W_Q.dense() + head.b_Q
             scores = module.keys[0].numpy() @ query
+            if isinstance(module, MeanHead):
+                chosen = module.attended[0, -1]
+                mean = module.values[0][chosen].mean(dim=0).tolist()
+                best = Attended.among(scores, int(scores.argmax()), None)
+                return replace(best, count=int(chosen.sum())), mean
+            assert isinstance(module, LatestHead)
+            index = int(module.attended[0, -1])
             return Attended.among(scores, index, self.places[index]), ()
         if isinstance(module, RelativeHead):
             assert module.attended is not None
             return Attended(self.places[int(module.attended[0, -1])]), ()
+        assert isinstance(module, UniformHead)
         assert module.sum is not None
         return NOWHERE, (module.sum[0, -1] / module.seen).tolist()
 

@@ -5,7 +5,7 @@ data in their prompt. This package makes both, compares them token by token, and
 examples it takes. It may use everything but the command line and `bench`; nothing else uses it.
 
     coverage, transitions, noise    rules in weights against rules in the prompt
-    tapes, machines, sft            fine-tuning itself as a Turing machine, beside torch.optim.SGD
+    ternary, tape, gradient, sft    fine-tuning itself as a Turing machine, beside torch.optim.SGD
     bounds, trials, ...             how many examples: formulas, and Monte Carlo for each
     retrieval                       a part of the data, chosen by nearness
     results, figures, report        JSON, CSV, PNG and SVG; one page with all of it

@@ -19,7 +19,6 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "font.size": 9.0,
     "grid.alpha": 0.3,
-    "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "tm2tf",  # the same ids in every run
 }
@@ -64,9 +63,10 @@ def band(
     *,
     label: str,
     colour: str,
+    line: str = "-",
 ) -> None:
     """Draw a curve with its intervals."""
-    ax.plot(x, middle, marker="o", markersize=3, color=colour, label=label)
+    ax.plot(x, middle, line, marker="o", markersize=3, color=colour, label=label)
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
@@ -79,6 +79,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     import matplotlib as mpl
 
     paths = [folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
+    for legend in filter(None, (ax.get_legend() for ax in figure.axes)):
+        legend.set_frame_on(False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context(STYLE):

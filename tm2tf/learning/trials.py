@@ -13,6 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +27,9 @@ Progress: TypeAlias = Callable[[int], None]
 
 STORE = "trials.jsonl"
 """The file of a results folder that keeps finished trials."""
+
+OPENING = b'{"trial": '
+"""How every line of that file begins."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What keeps each worker to one thread: the workers are what keeps the cores busy."""
@@ -50,10 +54,11 @@ def run_trials(
         folder: where finished trials are kept, and looked for. Trials of another version of tm2tf
             are done anew.
         workers: processes; 1 means this one.
-        on_progress: takes the number of trials done so far, those found included.
+        on_progress: takes the number of trials done so far, those found included; tasks that are
+            equal are one trial.
 
     Raises:
-        InputError: the folder's file of trials cannot be read or written.
+        InputError: the folder's file of trials cannot be read or written, or a worker was killed.
     """
     keys = [_key(work, task) for task in tasks]
     found = {} if folder is None else _read(folder / STORE)
@@ -100,6 +105,11 @@ def _spread(work: Work, tasks: Mapping[str, Task], workers: int) -> Iterator[tup
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process was killed, perhaps for want of memory; with -o finished trials are "
+            "kept: give the same command again, with fewer --workers"
+        ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
@@ -110,21 +120,26 @@ def _spread(work: Work, tasks: Mapping[str, Task], workers: int) -> Iterator[tup
 
 
 def _read(path: Path) -> dict[str, Outcome]:
-    """Return the outcomes in a file of trials; a last line that was cut short counts for none."""
+    """Return the outcomes in a file of trials.
+
+    A line that a killed run left unfinished counts for none, wherever it stands: the run went on
+    after it, or files were joined. Its trial is done anew.
+    """
     if not path.exists():
         return {}
-    found: dict[str, Outcome] = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the trials in {path}: {error}") from None
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"cannot read the trials in {path}: {error.strerror}") from None
+    found: dict[str, Outcome] = {}
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line) if line.strip() else None
             if entry is not None:
                 found[entry["trial"]] = entry["outcome"]
-        except (ValueError, KeyError, TypeError):
-            if number < len(lines) - 1:  # a run killed while it wrote leaves one, and then goes on
+        except (ValueError, KeyError, TypeError) as error:
+            begun = line[: len(OPENING)] == OPENING[: len(line)]
+            if not begun or not isinstance(error, ValueError):
                 raise InputError(
                     f"{path}:{number}: not a trial that tm2tf wrote; take the line out, or another "
                     "folder with -o"

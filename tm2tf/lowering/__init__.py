@@ -15,6 +15,7 @@ from tm2tf.lowering import hard, tracr
 from tm2tf.program.operations import (
     Affine,
     CausalSum,
+    Gather,
     Latest,
     Number,
     Operation,
@@ -45,9 +46,9 @@ class Target:
 TARGETS = (
     Target(
         "hard",
-        "float64, no layer norm, uniform and rightmost-hard attention, gated ReLU neurons",
+        "float64, no layer norm, uniform and hard attention, gated ReLU neurons",
         "float64",
-        frozenset({CausalSum, Latest, Relative, Affine, Number, Sign, Product, Table}),
+        frozenset({CausalSum, Latest, Gather, Relative, Affine, Number, Sign, Product, Table}),
         lambda program, construction, positions: hard.lower(program, construction),
     ),
     Target(

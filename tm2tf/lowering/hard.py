@@ -1,4 +1,4 @@
-"""The hard target: float64, no layer norm, uniform and rightmost-hard attention.
+"""The hard target: float64, no layer norm, uniform, rightmost-hard and average-hard attention.
 
 How each operation is carried, and why it is exact. Let u = 2^-53, float64's unit roundoff.
 
@@ -35,6 +35,12 @@ at most D. Margin 1/2, and every number is a multiple of 1/2 below D + 2.
 
 Values. A value may be several features, and integers too: hard attention brings them unchanged.
 
+Gather. The same queries, keys and values as `Latest`, in a "mean" head. All positions that match
+score exactly p^2, or D + 1, so those with the greatest score are just these, or begin alone. Of n
+positions the head sums up values that are 0 or 1: a count c <= n <= 2^51, exact in any order of
+summation. c / n is rounded once. (Average-hard attention: Merrill, Sabharwal & Smith 2022, there
+called saturated.)
+
 Relative. A "relative" head. Its first position carries the default, as above.
 
 Sign. With r(v) = relu(v): [v >= 1] = r(v) - r(v - 1) for an integer v, and alike for -v.
@@ -46,10 +52,17 @@ row matches and 0 elsewhere.
 
 Unembedding. logit(token) = (directions of its row that are set) - (f - 1) for f features: 1 for
 the row's own token, at most 0 for others; the default token has 1/2. Margin 1/2.
+Of a distribution, logit(token) = the share of its word: the logits are the probabilities. The
+shares have one n; of counts c < d <= n the quotients differ by 1/n at least, and the roundings by
+2 u (d/n) <= 2^-52 (d/n) < 1/n, as d < 2^52: so the greater count has the greater logit, and equal
+counts have equal ones. The default token has 2^-52 (`TINY`), less than the least share other than
+0, which is 1/n >= 2^-51: it comes next if all shares are 0, and only then. Tokens without a row
+have 0.
 
 Loops. `W_loop` copies a feature at the end of a pass to its place at the beginning of the next.
 
-Bits. If a program has no integers but flags (no position, sums, products, addresses), every
+Bits. If a program has no integers but flags (no position, sums, products, addresses) and gathers
+nothing, every
 number above is a multiple of 1/2 and at most m, the greatest of: inputs of a table, features of
 the unembedding, D + 1 of a lookup. Then ceil(log2(2 m + 1)) significant bits hold all partial
 sums, and the same weights are exact in bfloat16 (8 bits), float16 (11) and float32 (24).
@@ -77,10 +90,11 @@ from tm2tf.lowering.lookups import (
 )
 from tm2tf.lowering.neurons import Neurons
 from tm2tf.program import program as ir
-from tm2tf.program.features import POSITION, Categorical, Integer
+from tm2tf.program.features import POSITION, Categorical, Distribution, Integer
 from tm2tf.program.operations import (
     SIGNS,
     CausalSum,
+    Gather,
     Latest,
     Operation,
     Product,
@@ -94,6 +108,8 @@ from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Bounds, Head, Layer, Readout, Weights
 
 MAX_POSITION = 2**51
+TINY = 2.0**-52
+"""The logit of the default token beside shares: see "Unembedding"."""
 ANY = "*"
 """How a neuron's name shows an input that its row does not ask for."""
 
@@ -109,12 +125,13 @@ def lower(program: ir.Program, construction: str) -> Weights:
     places = {
         op.name: prepare(op, layout)
         for op in _operations(program)
-        if isinstance(op, Latest) and by_address(op, layout)
+        if isinstance(op, Latest | Gather) and by_address(op, layout)
     }
     layers: list[Layer] = []
     ready: dict[str, int] = {}
     for layer in program.layers:
-        found = [op for op in layer.attention if isinstance(op, Latest) and op.name in places]
+        lookups = [op for op in layer.attention if isinstance(op, Latest | Gather)]
+        found = [op for op in lookups if op.name in places]
         if found:
             neurons = Neurons(layout)
             for lookup in found:
@@ -167,7 +184,7 @@ def _bits(program: ir.Program) -> int:
     most = len(program.unembed.features)
     for op in _operations(program):
         match op:
-            case CausalSum() | Product() | Sign():
+            case CausalSum() | Product() | Sign() | Gather():
                 return 53
             case Latest(key=key, values=values):
                 if integers.intersection((*key, *values)):
@@ -188,7 +205,7 @@ def _layer(
             case CausalSum():
                 heads.append(_sum_head(op, layout))
                 _sum_neuron(op, layout, neurons)
-            case Latest():
+            case Latest() | Gather():
                 place = places.get(op.name)
                 heads.append(
                     word_head(op, begin, layout)
@@ -314,7 +331,11 @@ def _unembedding(program: ir.Program, layout: Layout) -> tuple[Matrix, np.ndarra
         ]
         b_U[ids[token]] = 1.0 - len(asked)
         entries += [(layout.values[name][value], ids[token], 1.0) for name, value in asked]
-    b_U[ids[program.unembed.default]] = 0.5
+    shares = any(
+        isinstance(feature, Distribution) and feature.name in program.unembed.features
+        for feature in program.features
+    )
+    b_U[ids[program.unembed.default]] = TINY if shares else 0.5
     return Matrix.from_entries((len(layout.names), len(ids)), entries), b_U
 
 
@@ -322,7 +343,7 @@ def _readouts(program: ir.Program, layout: Layout, ready: dict[str, int]) -> lis
     readouts = []
     for feature in program.features:
         layer = ready.get(feature.name, -1)
-        if isinstance(feature, Categorical):
+        if isinstance(feature, Categorical | Distribution):
             places = tuple(layout.values[feature.name].items())
             readouts.append(Readout(feature, layer, values=places))
         else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from tm2tf.program.features import POSITION, Categorical, Feature, Integer
+from tm2tf.program.features import POSITION, Feature, Integer
 from tm2tf.program.operations import Affine, CausalSum, Latest, Number, writes
 from tm2tf.program.program import Program
 
@@ -60,12 +60,12 @@ class Layout:
 
     def feature(self, feature: Feature) -> None:
         """Allocate a feature's directions: one a value, or one for an integer."""
-        if isinstance(feature, Categorical):
+        if isinstance(feature, Integer):
+            self.forms[feature.name] = Form({self.new(feature.name): 1.0})
+        else:
             self.values[feature.name] = {
                 value: self.new(f"{feature.name}={value}") for value in feature.values
             }
-        else:
-            self.forms[feature.name] = Form({self.new(feature.name): 1.0})
 
     def single(self, name: str) -> int:
         """Return the direction of an integer feature that has one to itself."""

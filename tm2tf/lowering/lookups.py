@@ -1,4 +1,6 @@
-"""Heads that look something up, for the hard target: `Latest` by address or by words, `Relative`.
+"""Heads that look something up, for the hard target: `Latest` and `Gather`, `Relative`.
+
+`Latest` and `Gather`, each by address or by words, differ in the kind of their head alone.
 
 The arguments why each is exact stand in `hard`.
 """
@@ -13,7 +15,7 @@ import numpy as np
 from tm2tf.lowering.begin import Begin
 from tm2tf.lowering.layout import Form, Layout, constant
 from tm2tf.lowering.neurons import Neurons
-from tm2tf.program.operations import Latest, Relative
+from tm2tf.program.operations import Gather, Lookup, Relative
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Head
 
@@ -29,19 +31,19 @@ class Parabola:
     query_squared: int
 
 
-def by_address(op: Latest, layout: Layout) -> bool:
+def by_address(op: Lookup, layout: Layout) -> bool:
     """Return whether a lookup compares integers (else it compares words)."""
     return bool(op.key) and op.key[0] in layout.forms
 
 
-def prepare(op: Latest, layout: Layout) -> Parabola:
+def prepare(op: Lookup, layout: Layout) -> Parabola:
     """Allocate the directions of a lookup by address."""
     places = (layout.new(f"{op.name}.{part}") for part in ("key", "key^2", "query^2"))
     return Parabola(*places)
 
 
 def add_squares(
-    op: Latest, place: Parabola, begin: Begin, layout: Layout, neurons: Neurons
+    op: Lookup, place: Parabola, begin: Begin, layout: Layout, neurons: Neurons
 ) -> None:
     """Add the neurons that prepare a lookup: the gated key, its square, the query's square."""
     closed = float(2 * MAX_KEY)
@@ -54,7 +56,7 @@ def add_squares(
         neurons.add(f"{op.name}.query^2 {side}", query, query, {place.query_squared: 1.0})
 
 
-def address_head(op: Latest, place: Parabola, begin: Begin, layout: Layout) -> Head:
+def address_head(op: Lookup, place: Parabola, begin: Begin, layout: Layout) -> Head:
     """Return the head with q = (2p, 1, p^2) and the three keys of `hard`."""
     absent = constant(1.0) + -_where(op, begin, layout)
     queries = (
@@ -67,10 +69,10 @@ def address_head(op: Latest, place: Parabola, begin: Begin, layout: Layout) -> H
         Form({place.key_squared: -1.0, begin.direction: 0.5}) + -absent,
         absent,
     )
-    return _latest_head(op, queries, keys, begin, layout)
+    return _head(op, queries, keys, begin, layout)
 
 
-def word_head(op: Latest, begin: Begin, layout: Layout) -> Head:
+def word_head(op: Lookup, begin: Begin, layout: Layout) -> Head:
     """Return the head whose score is the number of words that match, plus the flag."""
     queries, keys = [], []
     for query, key in zip(op.query, op.key, strict=True):
@@ -81,7 +83,7 @@ def word_head(op: Latest, begin: Begin, layout: Layout) -> Head:
     floor = Form({begin.direction: len(op.key) + 0.5})
     queries.append(constant(1.0))
     keys.append(_where(op, begin, layout) + floor)
-    return _latest_head(op, tuple(queries), tuple(keys), begin, layout)
+    return _head(op, tuple(queries), tuple(keys), begin, layout)
 
 
 def relative_head(op: Relative, begin: Begin, layout: Layout) -> Head:
@@ -102,13 +104,13 @@ def relative_head(op: Relative, begin: Begin, layout: Layout) -> Head:
     )
 
 
-def _where(op: Latest, begin: Begin, layout: Layout) -> Form:
+def _where(op: Lookup, begin: Begin, layout: Layout) -> Form:
     """Return the flag, read as 0 at the begin token, where it is the same in every run."""
     return layout.forms[op.where] + Form({begin.direction: -begin.numbers[op.where]})
 
 
-def _latest_head(
-    op: Latest, queries: tuple[Form, ...], keys: tuple[Form, ...], begin: Begin, layout: Layout
+def _head(
+    op: Lookup, queries: tuple[Form, ...], keys: tuple[Form, ...], begin: Begin, layout: Layout
 ) -> Head:
     tensors: dict[str, Any] = {}
     for letter, forms in (("Q", queries), ("K", keys)):
@@ -116,6 +118,10 @@ def _latest_head(
         shape = (len(layout.names), len(forms))
         tensors[f"W_{letter}"] = Matrix.from_entries(shape, entries)
         tensors[f"b_{letter}"] = np.array([form.constant for form in forms], dtype=np.float64)
+    if isinstance(op, Gather):
+        default = () if op.default is None else (op.default,)
+        W_V, W_O = _values((op.out,), (op.value,), default, begin, layout)
+        return Head(name=op.name, kind="mean", W_V=W_V, W_O=W_O, **tensors)
     W_V, W_O = _values(op.outs, op.values, op.defaults, begin, layout)
     return Head(name=op.name, kind="latest", W_V=W_V, W_O=W_O, **tensors)
 

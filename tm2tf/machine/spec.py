@@ -9,7 +9,7 @@ undefined transition is not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -177,6 +177,14 @@ def _require(holds: bool, rule: str, message: str, *path: str) -> None:
         raise MachineError(message, rule=rule, path=path)
 
 
+def _require_known(word: str, known: Iterable[str], rule: str, *path: str) -> None:
+    """Require that a state is known, looking for the nearest one only if it is not."""
+    if word not in known:
+        raise MachineError(
+            f"unknown state {word!r}" + did_you_mean(word, known), rule=rule, path=path
+        )
+
+
 def _check_words(machine: Machine) -> None:
     _require(machine.tapes >= 1, "at least one tape", f"tapes is {machine.tapes}", "tapes")
     for kind, words in (("symbols", machine.symbols), ("states", machine.states)):
@@ -205,22 +213,11 @@ def _check_words(machine: Machine) -> None:
 
 
 def _check_states(machine: Machine) -> None:
-    known = set(machine.states)
-    _require(
-        machine.start in known,
-        "the start state is a state",
-        f"unknown state {machine.start!r}" + did_you_mean(machine.start, machine.states),
-        "start",
-    )
+    _require_known(machine.start, machine.states, "the start state is a state", "start")
     seen: dict[str, str] = {}
     for kind in ("accept", "reject", "halt"):
         for state in getattr(machine, kind):
-            _require(
-                state in known,
-                "halting states are states",
-                f"unknown state {state!r}" + did_you_mean(state, machine.states),
-                kind,
-            )
+            _require_known(state, machine.states, "halting states are states", kind)
             _require(
                 state not in seen,
                 "a halting state accepts, rejects or halts, one of them and once",
@@ -249,13 +246,7 @@ def _check_transitions(machine: Machine) -> None:
 
 def _explain_transition(machine: Machine, state: str, reads: Reads, to: Transition) -> None:
     where = ("rules", state, " ".join(reads))
-    _require(
-        state in machine.states,
-        "a rule's state is a state",
-        f"unknown state {state!r}" + did_you_mean(state, machine.states),
-        "rules",
-        state,
-    )
+    _require_known(state, machine.states, "a rule's state is a state", "rules", state)
     _require(
         machine.outcome_of(state) is None,
         "a halting state has no rules",
@@ -279,9 +270,4 @@ def _explain_transition(machine: Machine, state: str, reads: Reads, to: Transiti
             )
     for move in to.moves:
         _require(move in OFFSET, "moves are L, S or R", f"unknown move {move!r}", *where)
-    _require(
-        to.state in machine.states,
-        "a rule's next state is a state",
-        f"unknown state {to.state!r}" + did_you_mean(to.state, machine.states),
-        *where,
-    )
+    _require_known(to.state, machine.states, "a rule's next state is a state", *where)

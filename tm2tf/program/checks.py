@@ -7,12 +7,14 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from tm2tf.errors import ProgramError
-from tm2tf.program.features import POSITION, Categorical, Feature, Integer
+from tm2tf.program.features import POSITION, Categorical, Distribution, Feature, Integer
 from tm2tf.program.operations import (
     SIGNS,
     Affine,
     CausalSum,
+    Gather,
     Latest,
+    Lookup,
     Number,
     Operation,
     Product,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Cells: TypeAlias = tuple[str | None, ...]
 """What a row matches; None: anything."""
+
+KINDS = {Integer: "an integer", Categorical: "categorical", Distribution: "a distribution"}
+"""What messages call the kinds of features."""
 
 
 def check(program: Program) -> None:
@@ -59,7 +64,9 @@ def _names_are_distinct(program: Program) -> Iterator[str]:
                 yield f"two {kind}s are called {name!r}"
             seen.add(name)
     for feature in program.features:
-        if isinstance(feature, Categorical) and len(set(feature.values)) != len(feature.values):
+        if isinstance(feature, Integer):
+            continue
+        if len(set(feature.values)) != len(feature.values):
             yield f"feature {feature.name!r} lists a value twice"
 
 
@@ -103,8 +110,8 @@ def _tokens_fit(program: Program) -> Iterator[str]:
 def _fits(feature: Feature, value: str | int) -> bool:
     if isinstance(feature, Categorical):
         return value in feature.values
-    if not isinstance(value, int):
-        return False
+    if not isinstance(feature, Integer) or not isinstance(value, int):
+        return False  # shares are only ever gathered
     low, high = feature.low, feature.high
     return (low is None or low <= value) and (high is None or value <= high)
 
@@ -158,29 +165,33 @@ def _types_fit(program: Program) -> Iterator[str]:
     for number, operation in _operations(program):
         for name, wanted in _wanted(operation, types):
             if not isinstance(types[name], wanted):
-                kind = "an integer" if wanted is Integer else "categorical"
-                yield f"layer {number}: {name!r} must be {kind} in {operation}"
+                yield f"layer {number}: {name!r} must be {KINDS[wanted]} in {operation}"
 
 
 def _wanted(operation: Operation, types: dict[str, Feature]) -> list[tuple[str, type[Feature]]]:
     match operation:
         case CausalSum() | Affine() | Product():
             return [(name, Integer) for name in (*reads(operation), *writes(operation))]
-        case Latest(outs, values, where, key, query):
-            one = len(key) == len(query) == 1 and isinstance(types[key[0]], Integer)
-            compared = Integer if one else Categorical
-            return [
-                (where, Integer),
-                *((name, compared) for name in (*key, *query)),
-                # their numbers are compared by a later rule
-                *((out, type(types[value])) for out, value in zip(outs, values, strict=False)),
-            ]
+        case Latest(outs, values):
+            kinds = [Integer if isinstance(types[v], Integer) else Categorical for v in values]
+            # how many outs and values there are is compared by a later rule
+            sides = (zip(names, kinds, strict=False) for names in (values, outs))
+            return [*_compared(operation, types), *(pair for side in sides for pair in side)]
+        case Gather(out, value):
+            return [*_compared(operation, types), (value, Categorical), (out, Distribution)]
         case Relative() | Table():
             return [(name, Categorical) for name in (*reads(operation), *writes(operation))]
         case Number(out, feature):
             return [(feature, Categorical), (out, Integer)]
         case Sign(out, value):
             return [(value, Integer), (out, Categorical)]
+
+
+def _compared(op: Lookup, types: dict[str, Feature]) -> list[tuple[str, type[Feature]]]:
+    """Return the kinds of what a lookup compares, and of its flag."""
+    one = len(op.key) == len(op.query) == 1 and isinstance(types[op.key[0]], Integer)
+    kind = Integer if one else Categorical
+    return [(op.where, Integer), *((name, kind) for name in (*op.key, *op.query))]
 
 
 def _operations_fit(program: Program) -> Iterator[str]:
@@ -198,6 +209,11 @@ def _misfits(operation: Operation, types: dict[str, Feature], looped: bool) -> I
             yield from _flag_fits("when", types[when])
         case Latest():
             yield from _latest_fits(operation, types)
+        case Gather(out, value, default=default):
+            yield from _comparison_fits(operation, types)
+            yield from _same_words(types[out], types[value])
+            if default is not None and not _fits(types[value], default):
+                yield f"{out!r} is all {default!r} by default, which it cannot be"
         case Relative(out, offset, value, default):
             yield from _same_words(types[out], types[value])
             if default is not None and not _fits(types[out], default):
@@ -220,22 +236,27 @@ def _flag_fits(role: str, feature: Feature) -> Iterator[str]:
 
 
 def _same_words(one: Feature, other: Feature) -> Iterator[str]:
-    words = [f.values for f in (one, other) if isinstance(f, Categorical)]
+    words = [f.values for f in (one, other) if not isinstance(f, Integer)]
     if len(set(words)) > 1:
         yield f"the values of {one.name!r} are not those of {other.name!r}"
 
 
-def _latest_fits(op: Latest, types: dict[str, Feature]) -> Iterator[str]:
+def _comparison_fits(op: Lookup, types: dict[str, Feature]) -> Iterator[str]:
     yield from _flag_fits("where", types[op.where])
-    if not op.outs or len(op.outs) != len(op.values):
-        yield f"{op} does not bring one value for each output"
     if len(op.key) != len(op.query):
         yield f"{op} does not compare one key with each query"
+    for pair in zip(op.key, op.query, strict=False):
+        yield from _same_words(*(types[name] for name in pair))
+
+
+def _latest_fits(op: Latest, types: dict[str, Feature]) -> Iterator[str]:
+    yield from _comparison_fits(op, types)
+    if not op.outs or len(op.outs) != len(op.values):
+        yield f"{op} does not bring one value for each output"
     if len(op.defaults) not in (0, len(op.outs)):
         yield f"{op} does not have one default for each output"
-    for side, other in ((op.outs, op.values), (op.key, op.query)):
-        for pair in zip(side, other, strict=False):
-            yield from _same_words(*(types[name] for name in pair))
+    for pair in zip(op.outs, op.values, strict=False):
+        yield from _same_words(*(types[name] for name in pair))
     for out in op.outs:
         if isinstance(types[out], Integer) and not op.defaults:
             yield f"{out!r} has no default, and an integer cannot be absent"
@@ -259,6 +280,8 @@ def _table_fits(table: Table, types: dict[str, Feature]) -> Iterator[str]:
 
 
 def _matches(feature: Feature, cell: str | None) -> bool:
+    if isinstance(feature, Distribution):  # a token's probability is the share of one word
+        return cell in feature.values
     return isinstance(feature, Categorical) and (cell is None or cell in feature.values)
 
 
@@ -284,6 +307,9 @@ def _unembedding_fits(program: Program) -> Iterator[str]:
     types = _types(program)
     names = {token.name for token in program.tokens}
     unembed = program.unembed
+    shares = [name for name in unembed.features if isinstance(types[name], Distribution)]
+    if shares and len(unembed.features) > 1:
+        yield f"the unembedding reads the distribution {shares[0]!r}, and others beside it"
     for token in program.tokens:
         if token.role == "begin" and token.name in (unembed.default, *unembed.rows):
             yield f"the unembedding emits {token.name!r}, which only begins sequences"
@@ -324,6 +350,8 @@ def _loop_fits(program: Program) -> Iterator[str]:
     for number, operation in _operations(program):
         if isinstance(operation, CausalSum):
             yield f"layer {number}: {operation} sums what came before, but all is there at once"
+        if isinstance(operation, Gather):
+            yield f"layer {number}: {operation} is for decoders; looped programs have no such head"
 
 
 RULES: tuple[tuple[str, Callable[[Program], Iterator[str]]], ...] = (

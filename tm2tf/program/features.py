@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
-Value: TypeAlias = str | int | None
-"""A feature's value: a word (categorical), an integer, or None where a categorical is absent."""
+Shares: TypeAlias = tuple[Fraction, ...]
+"""How large a part each word of a distribution has, in the order of its words."""
+
+Value: TypeAlias = str | int | Shares | None
+"""A feature's value: a word (categorical), an integer, shares (distribution), or None where a
+categorical is absent."""
 
 POSITION = "position"
 """The one feature every program has: an integer, 1 at the first token, 2 at the next, ..."""
@@ -34,4 +39,15 @@ class Integer:
         return (self.low, self.high) == (0, 1)
 
 
-Feature: TypeAlias = Categorical | Integer
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A share for each of finitely many words, 0 or more, together at most 1.
+
+    Absent where all are 0. One residual direction a word, which holds its share.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+Feature: TypeAlias = Categorical | Integer | Distribution

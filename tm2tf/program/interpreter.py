@@ -1,23 +1,29 @@
 """The exact interpreter: what a program means, in Python integers, one position at a time.
 
+Shares are exact as well: fractions.
+
 Shares no code with the simulator (it knows no machines) or the runtimes (it knows no weights).
 Looped programs have an interpreter of their own, `looped_interpreter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import TypeAlias, TypeVar
 
 from tm2tf.errors import InputError
-from tm2tf.program.features import POSITION, Integer, Value
+from tm2tf.program.features import POSITION, Categorical, Distribution, Integer, Shares, Value
 from tm2tf.program.operations import (
     SIGNS,
     Affine,
     Attention,
     CausalSum,
     FeedForward,
+    Gather,
     Latest,
+    Lookup,
     Number,
     Product,
     Relative,
@@ -35,8 +41,8 @@ Execute: TypeAlias = Callable[[Values], None]
 class Interpreter:
     """A program in motion: feed it tokens, read features and the next token.
 
-    Memory grows with the distinct keys that `Latest` has seen and the largest offset that
-    `Relative` reaches, not with the positions fed.
+    Memory grows with the distinct keys that `Latest` and `Gather` have seen and the largest offset
+    that `Relative` reaches, not with the positions fed.
 
     Attributes:
         position: how many tokens were fed since the last restart.
@@ -52,6 +58,7 @@ class Interpreter:
         self.program = program
         self._embedding = embedding(program)
         self._unembedding = unembedding(program)
+        self._words = {f.name: f.values for f in program.features if isinstance(f, Distribution)}
         self.restart()
 
     def restart(self) -> None:
@@ -59,7 +66,10 @@ class Interpreter:
         self.position = 0
         self.values: Values = {}
         self._layers = [
-            [*map(_attention, layer.attention), *map(feed_forward, layer.feed_forward)]
+            [
+                *(_attention(op, self._words) for op in layer.attention),
+                *map(feed_forward, layer.feed_forward),
+            ]
             for layer in self.program.layers
         ]
 
@@ -121,18 +131,46 @@ def resumed(context: Sequence[str], program: Program) -> list[str]:
 
 def embedding(program: Program) -> dict[str, Values]:
     """Return, for each token, all features before the first layer; the position is still 0."""
-    blank: Values = {f.name: 0 if isinstance(f, Integer) else None for f in program.features}
+    blank: Values = {}
+    for feature in program.features:
+        match feature:
+            case Integer(name):
+                blank[name] = 0
+            case Categorical(name):
+                blank[name] = None
+            case Distribution(name, words):
+                blank[name] = (Fraction(0),) * len(words)
     return {token.name: blank | dict(token.values) for token in program.tokens}
 
 
 def unembedding(program: Program) -> Callable[[Values], str]:
     """Return the function from the features after the last layer to the next token."""
     unembed = program.unembed
+    for feature in program.features:
+        if isinstance(feature, Distribution) and unembed.features == (feature.name,):
+            return _greatest_share(program, feature)
     rows = ((row, token) for token, row in unembed.rows.items())
     look_up = _matcher(rows, unembed.default)
 
     def emit(values: Values) -> str:
         return look_up([values[name] for name in unembed.features])
+
+    return emit
+
+
+def _greatest_share(program: Program, read: Distribution) -> Callable[[Values], str]:
+    """Return the function to the token of the greatest share, the first of equal ones."""
+    unembed = program.unembed
+    places = {
+        token.name: read.values.index(str(unembed.rows[token.name][0]))
+        for token in program.tokens
+        if token.name in unembed.rows
+    }
+
+    def emit(values: Values) -> str:
+        shares = _shares(values[read.name])
+        best = max(places, key=lambda token: shares[places[token]], default=unembed.default)
+        return best if places and shares[places[best]] else unembed.default
 
     return emit
 
@@ -152,19 +190,29 @@ def feed_forward(operation: FeedForward) -> Execute:
             return _table(operation)
 
 
-def _attention(operation: Attention) -> Execute:
-    """Return what carries out an operation at one position after another, from the first on."""
+def _attention(operation: Attention, words: Mapping[str, Sequence[str]]) -> Execute:
+    """Return what carries out an operation at one position after another, from the first on.
+
+    `words` are those of each distribution.
+    """
     match operation:
         case CausalSum():
             return _causal_sum(operation)
         case Latest():
             return _latest(operation)
+        case Gather():
+            return _gather(operation, words[operation.out])
         case Relative():
             return _relative(operation)
 
 
 def _number(value: Value) -> int:
     assert isinstance(value, int)
+    return value
+
+
+def _shares(value: Value) -> Shares:
+    assert isinstance(value, tuple)
     return value
 
 
@@ -184,14 +232,37 @@ def _latest(op: Latest) -> Execute:
     defaults = op.defaults or (None,) * len(op.outs)
 
     def execute(values: Values) -> None:
-        key = tuple(values[name] for name in op.key)
-        # what is absent equals nothing, so such a key is not kept, and such a query finds none
-        if values[op.where] == 1 and values[POSITION] != 1 and None not in key:
+        key = _key(op, values)
+        if key is not None:
             memory[key] = tuple(values[name] for name in op.values)
         found = memory.get(tuple(values[name] for name in op.query), defaults)
         values.update(zip(op.outs, found, strict=True))
 
     return execute
+
+
+def _gather(op: Gather, words: Sequence[str]) -> Execute:
+    memory: dict[tuple[Value, ...], Counter[Value]] = {}
+    otherwise = Counter([op.default])  # None, which is none of the words, if there is no default
+
+    def execute(values: Values) -> None:
+        key = _key(op, values)
+        if key is not None:
+            memory.setdefault(key, Counter())[values[op.value]] += 1
+        found = memory.get(tuple(values[name] for name in op.query), otherwise)
+        values[op.out] = tuple(Fraction(found[word], found.total()) for word in words)
+
+    return execute
+
+
+def _key(op: Lookup, values: Values) -> tuple[Value, ...] | None:
+    """Return the key that a position is found by, None if it does not count.
+
+    What is absent equals nothing: such a key is not kept, and so such a query finds none.
+    """
+    key = tuple(values[name] for name in op.key)
+    counts = values[op.where] == 1 and values[POSITION] != 1 and None not in key
+    return key if counts else None
 
 
 def _relative(op: Relative) -> Execute:

@@ -47,6 +47,34 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """`out` = which part of the positions whose `key` equals `query` has which word of `value`.
+
+    Which positions count, and when a key equals a query, is as in `Latest`; but all of them are
+    brought, and alike: `out`, a distribution, is the mean of what stands there, that is the number
+    of positions with a word over the number of positions. One where `value` is absent counts as
+    well, and adds to no word: then the shares together are less than 1. Where there is no position
+    at all, `default` has the share 1; without a default, `out` is absent.
+    """
+
+    out: str
+    value: str
+    where: str
+    key: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    default: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its attention head is called."""
+        return self.out
+
+
+Lookup: TypeAlias = Latest | Gather
+"""What compares a query with keys."""
+
+
+@dataclass(frozen=True, slots=True)
 class Relative:
     """`out` = categorical `value` `offset` positions back; absent where `value` is.
 
@@ -126,7 +154,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-Attention: TypeAlias = CausalSum | Latest | Relative
+Attention: TypeAlias = CausalSum | Latest | Gather | Relative
 FeedForward: TypeAlias = Affine | Number | Sign | Product | Table
 Operation: TypeAlias = Attention | FeedForward
 
@@ -138,6 +166,8 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return (value,) if when is None else (value, when)
         case Latest(query=query, key=key, values=values, where=where):
             return (*query, *key, *values, where)
+        case Gather(query=query, key=key, value=value, where=where):
+            return (*query, *key, value, where)
         case Relative(value=value) | Sign(value=value):
             return (value,)
         case Number(feature=feature):

@@ -5,6 +5,7 @@
     features
       position: integer 1..
       state: one of A B H
+      next: shares of a b
 
     tokens
       <bos>: begin
@@ -23,6 +24,7 @@
         last.state = relative state 1 back else A
         cell.x cell.y = latest x y where is_cell and row column is seen.row seen.column else 0 0
         name = latest word where opens
+        next = gather word where is_example and key is query else a
       feed-forward
         area = product width height
         weight = number state A=1 B=-2
@@ -51,13 +53,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from tm2tf.program.features import Categorical, Feature
+from tm2tf.program.features import Categorical, Feature, Integer
 from tm2tf.program.operations import (
     Affine,
+    Attention,
     CausalSum,
+    Gather,
     Latest,
+    Lookup,
     Number,
     Operation,
     Product,
@@ -92,15 +97,9 @@ def word(name: str) -> str:
 
 def operation(op: Operation) -> str:
     """Return an operation as one line; of a table, the line above its rows."""
+    if isinstance(op, CausalSum | Latest | Gather | Relative):
+        return _attention(op)
     match op:
-        case CausalSum(out, value, when):
-            gate = "" if when is None else f" when {word(when)}"
-            return f"{word(out)} = causal-sum {word(value)}{gate}"
-        case Latest():
-            return _latest(op)
-        case Relative(out, offset, value, default):
-            otherwise = "" if default is None else f" else {word(default)}"
-            return f"{word(out)} = relative {word(value)} {offset:d} back{otherwise}"
         case Affine(out, terms, constant):
             parts = [f"{coefficient:+d} {word(name)}" for coefficient, name in terms]
             parts += [f"{constant:+d}"] if constant or not terms else []
@@ -116,14 +115,34 @@ def operation(op: Operation) -> str:
             return f"table {word(name)}: {_row(inputs, outputs)}"
 
 
-def _latest(op: Latest) -> str:
-    parts = [*map(word, op.outs), "=", "latest", *map(word, op.values), "where", word(op.where)]
+def _attention(op: Attention) -> str:
+    match op:
+        case CausalSum(out, value, when):
+            gate = "" if when is None else f" when {word(when)}"
+            return f"{word(out)} = causal-sum {word(value)}{gate}"
+        case Latest(outs, values, defaults=defaults):
+            return _lookup(op, "latest", outs, values, defaults)
+        case Gather(out, value, default=default):
+            return _lookup(op, "gather", (out,), (value,), () if default is None else (default,))
+        case Relative(out, offset, value, default):
+            otherwise = "" if default is None else f" else {word(default)}"
+            return f"{word(out)} = relative {word(value)} {offset:d} back{otherwise}"
+
+
+def _lookup(
+    op: Lookup,
+    kind: str,
+    outs: Iterable[str],
+    values: Iterable[str],
+    defaults: Sequence[str | int],
+) -> str:
+    parts = [*map(word, outs), "=", kind, *map(word, values), "where", word(op.where)]
     if op.key:
         # how many queries there are is known when they are read; where the keys end is not
         keys = ('"is"' if key == "is" else word(key) for key in op.key)
         parts += ["and", *keys, "is", *map(word, op.query)]
-    if op.defaults:
-        parts += ["else", *map(_value, op.defaults)]
+    if defaults:
+        parts += ["else", *map(_value, defaults)]
     return " ".join(parts)
 
 
@@ -142,8 +161,9 @@ def _matching(inputs: Iterable[str | None], outputs: Iterable[str]) -> str:
 
 def _feature(feature: Feature) -> str:
     name = word(feature.name)
-    if isinstance(feature, Categorical):
-        return " ".join([f"{name}: one of", *map(word, feature.values)])
+    if not isinstance(feature, Integer):
+        kind = "one of" if isinstance(feature, Categorical) else "shares of"
+        return " ".join([f"{name}: {kind}", *map(word, feature.values)])
     low, high = ("" if bound is None else str(bound) for bound in (feature.low, feature.high))
     return f"{name}: integer {low}..{high}" if low or high else f"{name}: integer"
 

@@ -56,6 +56,11 @@ class Unembed:
     """The next token: the one whose row equals the values of `features`, else `default`.
 
     None in a row equals anything. No two rows may match at once.
+
+    Or `features` is a distribution alone, whose shares are then the probabilities of the tokens:
+    that of a token is the share of its row's word, and `default` has what these leave. The next
+    token is the one of the greatest share, of equals the first in the vocabulary, or `default` if
+    no share is above 0.
     """
 
     features: tuple[str, ...]

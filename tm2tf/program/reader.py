@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, TypeVar, get_args
 
-from tm2tf.program.features import Categorical, Feature, Integer
+from tm2tf.program.features import Categorical, Distribution, Feature, Integer
 from tm2tf.program.lines import Line, Lines
 from tm2tf.program.operations import (
     Affine,
     Attention,
     CausalSum,
     FeedForward,
+    Gather,
     Latest,
     Number,
     Product,
@@ -69,8 +70,11 @@ def _feature(line: Line) -> Feature:
     if line.sees("one", "of"):
         line.skip("one", "of")
         return Categorical(name, line.names("a value"))
+    if line.sees("shares", "of"):
+        line.skip("shares", "of")
+        return Distribution(name, line.names("a value"))
     if not line.sees("integer"):
-        line.wrong("a type ('integer', 'integer 0..1', 'one of A B')")
+        line.wrong("a type ('integer', 'integer 0..1', 'one of A B', 'shares of A B')")
     line.skip("integer")
     if line.next.kind == "end":
         return Integer(name)
@@ -98,10 +102,10 @@ def _token(line: Line, types: Types) -> Token:
             line.wrong("a feature that is not set yet")
         feature = line.one_of(types, "a feature")
         line.skip("=")
-        if isinstance(feature, Categorical):
-            values[feature.name] = line.name(f"a value of {feature.name!r}")
-        else:
+        if isinstance(feature, Integer):
             values[feature.name] = line.integer(f"an integer for {feature.name!r}")
+        else:
+            values[feature.name] = line.name(f"a value of {feature.name!r}")
     return Token(name, role, values, outcome)
 
 
@@ -157,19 +161,32 @@ def _causal_sum(outs: Outs, line: Line) -> CausalSum:
 
 def _latest(outs: Outs, line: Line) -> Latest:
     values = tuple(line.name(f"a feature for {out.name!r}") for out in outs)
-    line.skip("where")
-    where = line.name("a flag")
-    key: tuple[str, ...] = ()
-    query: tuple[str, ...] = ()
+    where, key, query = _comparison(line)
     defaults: tuple[str | int, ...] = ()
-    if line.sees("and"):
-        line.skip("and")
-        key = line.names("a key", "is")
-        query = tuple(line.name(f"a query for {name!r}") for name in key)
     if line.next.kind != "end":
         line.skip("else")
         defaults = tuple(_default(out, line) for out in outs)
     return Latest(tuple(out.name for out in outs), values, where, key, query, defaults)
+
+
+def _gather(outs: Outs, line: Line) -> Gather:
+    out, value = outs[0].name, line.name("a feature")
+    where, key, query = _comparison(line)
+    if line.next.kind == "end":
+        return Gather(out, value, where, key, query)
+    line.skip("else")
+    return Gather(out, value, where, key, query, line.name(f"the default of {out!r}"))
+
+
+def _comparison(line: Line) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Read which positions a lookup looks for: the flag, keys and queries."""
+    line.skip("where")
+    where = line.name("a flag")
+    if not line.sees("and"):
+        return where, (), ()
+    line.skip("and")
+    key = line.names("a key", "is")
+    return where, key, tuple(line.name(f"a query for {name!r}") for name in key)
 
 
 def _default(out: Feature, line: Line) -> str | int:
@@ -220,6 +237,7 @@ def _product(outs: Outs, line: Line) -> Product:
 ATTENTION: Mapping[str, Read[Attention]] = {
     "causal-sum": _causal_sum,
     "latest": _latest,
+    "gather": _gather,
     "relative": _relative,
 }
 FEED_FORWARD: Mapping[str, Read[FeedForward]] = {

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from tm2tf.runtime import passes
+from tm2tf.runtime import passes, scans
 from tm2tf.runtime.memory import Memory, addresses_of, decode, lookup
-from tm2tf.runtime.plan import Plan, make_plan
+from tm2tf.runtime.plan import SCANNED, Plan, make_plan
 from tm2tf.runtime.runner import Context, Emitted, beyond
 from tm2tf.weights.model import Weights
 
@@ -34,8 +34,10 @@ class State(NamedTuple):
     the index, a row an address. `floor`, `floor_value`: the best floor key of each head. Of each
     scanned head, in the order in which they came: `distinct` keys, each one in `rows` and as a
     column of `keys`, its value in `vals`, its `latest` position, its hash in `hashes`; `places` is
-    a hash table of their numbers from 1. `ring`: the latest values of relative heads. `bits` and
-    `ranks`: what stands in `compare` and `scores`, as integers.
+    a hash table of their numbers from 1. Heads that bring means have sums for values, of as many
+    positions as `known`, `floor_known` and `latest` say, and `added` is the last one of these.
+    `ring`: the latest values of relative heads. `bits` and `ranks`: what stands in `compare` and
+    `scores`, as integers.
     """
 
     scalars: np.ndarray
@@ -45,6 +47,7 @@ class State(NamedTuple):
     known: np.ndarray
     floor: np.ndarray
     floor_value: np.ndarray
+    floor_known: np.ndarray
     distinct: np.ndarray
     places: np.ndarray
     hashes: np.ndarray
@@ -54,6 +57,7 @@ class State(NamedTuple):
     vals: np.ndarray
     scores: np.ndarray
     ranks: np.ndarray
+    added: np.ndarray
     ring: np.ndarray
     x: np.ndarray
     active: np.ndarray
@@ -81,9 +85,10 @@ def _empty_state(plan: Plan) -> State:
         sums=np.zeros(values),
         before=np.zeros(values),
         cells=np.zeros((FIRST_CELLS, values)),
-        known=np.zeros((FIRST_CELLS, heads), dtype=np.bool_),
+        known=np.zeros((FIRST_CELLS, heads), dtype=np.int64),
         floor=np.full(heads, -np.inf),
         floor_value=np.zeros(values),
+        floor_known=np.zeros(heads, dtype=np.int64),
         distinct=np.zeros(heads, dtype=np.uint64),
         places=np.zeros((heads, 2 * FIRST_ROWS), dtype=np.uint64),
         hashes=np.zeros((heads, FIRST_ROWS), dtype=np.uint64),
@@ -93,6 +98,7 @@ def _empty_state(plan: Plan) -> State:
         vals=np.zeros((FIRST_ROWS, values)),
         scores=scores,
         ranks=scores.view(np.int64),
+        added=np.zeros(heads, dtype=np.int64),
         ring=np.zeros((FIRST_ROWS, values)),
         x=np.zeros(width),
         active=np.zeros(width, dtype=np.uint64),
@@ -136,10 +142,10 @@ class KernelRunner:
         """Go back to before the prompt."""
         kinds = self.plan.heads[:, 0]
         if self.scanning:
-            kinds[kinds == passes.INDEX] = passes.SCAN
-        found = [kind for kind in (passes.INDEX, passes.SCAN) if kind in kinds]
-        names = {passes.INDEX: "index", passes.SCAN: "scan"}
-        self.attention = " and ".join(names[kind] for kind in found) or "index"
+            kinds[:] = [SCANNED.get(kind, kind) for kind in kinds]
+        names = (("index", [*SCANNED]), ("scan", [*SCANNED.values()]))
+        found = [name for name, those in names if any(kind in those for kind in kinds)]
+        self.attention = " and ".join(found) or "index"
         self.state = _empty_state(self.plan)
         self._context.reset()
         self._pending = self.prompt
@@ -150,9 +156,9 @@ class KernelRunner:
         tokens = self._context.cut(int(self._pending[0]))
         self._pending, self._cut = np.array(tokens, dtype=np.uint64), False
         state = self.state
-        state.scalars[passes.DONE] = 0
+        state.scalars[scans.DONE] = 0
         state.floor.fill(-np.inf)
-        for array in (state.known, state.distinct, state.places):
+        for array in (state.known, state.distinct, state.places, state.added):
             array.fill(0)
         state.before.fill(0.0)
         self._undo()
@@ -224,22 +230,22 @@ class KernelRunner:
                 self._cut = self._context.cuts[tokens[done - 1]]
             else:
                 self._pending = self._pending[fed:]
-            if status in (passes.RUNNING, passes.STOPPED):
+            if status in (scans.RUNNING, scans.STOPPED):
                 if done == count or self._ends[tokens[done - 1]]:
                     return tokens[:done], probes[:done]
                 continue
             self._undo()
-            if status == passes.IRREGULAR:
+            if status == scans.IRREGULAR:
                 return self._again(count, streams, probe)
-            if status == passes.BEYOND:
+            if status == scans.BEYOND:
                 raise beyond(self.weights, "key", self.emitted + done)
             self._make_room(status)
 
     def _make_room(self, status: int) -> None:
         """Double what was full."""
-        if status == passes.NO_CELL:
+        if status == scans.NO_CELL:
             self._make_cells()
-        elif status == passes.NO_TURN:
+        elif status == scans.NO_TURN:
             self.state = self.state._replace(ring=_doubled(self.state.ring))
         else:
             self._make_rows()
@@ -247,12 +253,12 @@ class KernelRunner:
     def _make_cells(self) -> None:
         """Double the index towards the key that found no room."""
         scalars, size = self.state.scalars, len(self.state.known)
-        wanted = int(scalars[passes.WANTED])
-        while not 0 <= wanted - int(scalars[passes.LOWEST]) < size:
-            below = size if wanted < scalars[passes.LOWEST] else 0
+        wanted = int(scalars[scans.WANTED])
+        while not 0 <= wanted - int(scalars[scans.LOWEST]) < size:
+            below = size if wanted < scalars[scans.LOWEST] else 0
             more = {name: _doubled(getattr(self.state, name), below) for name in ("cells", "known")}
             self.state = self.state._replace(**more)
-            scalars[passes.LOWEST] -= below
+            scalars[scans.LOWEST] -= below
             size *= 2
 
     def _make_rows(self) -> None:
@@ -272,7 +278,8 @@ class KernelRunner:
 
     def _again(self, count: int, streams: np.ndarray, probe: bool) -> tuple[np.ndarray, np.ndarray]:
         """Start over without an index for the head that made it useless; `count` tokens on."""
-        self.plan.heads[self.state.scalars[passes.HEAD], 0] = passes.SCAN
+        kinds, head = self.plan.heads[:, 0], self.state.scalars[scans.HEAD]
+        kinds[head] = SCANNED[kinds[head]]
         self._begin()
         emitted, self.emitted = self.emitted, 0
         while self.emitted < emitted:
@@ -284,14 +291,14 @@ class KernelRunner:
         """Return what the "latest" head called `head` would bring, by address."""
         number, label = lookup(self.weights, head)
         state, (kind, dot, _, first, count, _) = self.state, self.plan.heads[number].tolist()
-        if kind == passes.SCAN:
+        if kind == scans.SCAN:
             order = np.argsort(state.latest[number, : state.distinct[number]])
             keys = state.keys[dot // 2 : dot // 2 + label.W_Q.shape[1], order].T
             held, found = addresses_of(self.weights, label, keys)
             addresses, slots, values = found[held], order[held], state.vals
         else:
             slots = np.flatnonzero(state.known[:, number])
-            addresses, values = slots + state.scalars[passes.LOWEST], state.cells
+            addresses, values = slots + state.scalars[scans.LOWEST], state.cells
         return decode(self.weights, label, addresses, values[slots, first : first + count])
 
 

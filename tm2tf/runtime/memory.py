@@ -19,9 +19,18 @@ PARABOLA = 3
 
 
 def lookup(weights: Weights, name: str) -> tuple[int, Head]:
-    """Return the head called `name`, and its number among all heads."""
+    """Return the "latest" head called `name`, and its number among all heads.
+
+    Raises:
+        ArtifactError: the head of that name is of another kind.
+    """
     heads = [head for layer in weights.layers for head in layer.heads]
     number = [head.name for head in heads].index(name)
+    if heads[number].kind != "latest":
+        raise ArtifactError(
+            f"the head {name!r} is of kind {heads[number].kind!r}, and a tape is looked up by "
+            "'latest': the weights are damaged or foreign"
+        )
     return number, heads[number]
 
 

@@ -2,7 +2,7 @@
 
     x = W_E[token] + n W_pos                               embedding; n = 1, 2, ... is the position
     x = x + sum over heads of attend(q, k, v) W_O
-            q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V    "uniform", "latest", "relative"
+            q = x W_Q + b_Q, k = x W_K + b_K, v = x W_V    each kind in its own way
     x = x + snap(relu(x W_gate + b_gate) * (x W_in + b_in)) W_out
     logits = x W_U + b_U
 
@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from tm2tf.errors import InputError
@@ -28,6 +28,7 @@ from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Weights
 
 Stream: TypeAlias = Float[Tensor, "batch new d_model"]
+Scores: TypeAlias = Float[Tensor, "batch new seen"]
 
 
 def as_tensor(matrix: Matrix | np.ndarray) -> Tensor:
@@ -90,8 +91,11 @@ class RelativeHead(nn.Module):
         return self._values[:, self.attended[0]] @ self.W_O
 
 
-class LatestHead(nn.Module):
-    """Brings the value at the greatest score, ties to the latest. Its cache is all keys, values."""
+class LookupHead(nn.Module):
+    """Scores all positions so far; what it brings, kinds decide. Its cache is all keys, values.
+
+    `beyond` is whether an address was past `key_bound`.
+    """
 
     W_Q: Tensor
     b_Q: Tensor
@@ -106,7 +110,6 @@ class LatestHead(nn.Module):
             self.register_buffer(name, as_tensor(getattr(head, name)))
         self.key_bound = key_bound
         self.beyond = False
-        self.attended: Tensor | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -127,8 +130,12 @@ class LatestHead(nn.Module):
         assert self._values is not None
         return self._values[:, : self.seen]
 
+    def bring(self, scores: Scores) -> Float[Tensor, "batch new d_value"]:
+        """Return what is brought to each new position, by the scores of all."""
+        raise NotImplementedError
+
     def forward(self, x: Stream) -> Stream:
-        """Return what the head adds to the stream; `attended` then holds the positions chosen."""
+        """Return what the head adds to the stream."""
         queries, keys = x @ self.W_Q + self.b_Q, x @ self.W_K + self.b_K
         first, self.seen = self.seen, self.seen + x.shape[1]
         self._keys = _append(self._keys, keys, first)
@@ -136,16 +143,37 @@ class LatestHead(nn.Module):
         scores = queries @ self.keys.transpose(1, 2)
         here = torch.arange(first, self.seen, device=x.device)
         future = torch.arange(self.seen, device=x.device)[None, :] > here[:, None]
-        scores = scores.masked_fill(future, -torch.inf)
-        # argmax takes the first of equals, so it looks at the prefix from its end
-        self.attended = self.seen - 1 - scores.flip(-1).argmax(dim=-1)
-        index = self.attended[..., None].expand(-1, -1, self.values.shape[-1])
-        brought = self.values.gather(1, index)
+        brought = self.bring(scores.masked_fill(future, -torch.inf))
         if keys.shape[-1] == PARABOLA:
             # compared as float64, which holds the bound
             sought, kept = queries[..., 0].double().abs() / 2, keys[..., 0].double().abs()
             self.beyond |= bool(((sought > self.key_bound) | (kept > self.key_bound)).any())
         return brought @ self.W_O
+
+
+class LatestHead(LookupHead):
+    """Brings the value at the greatest score, ties to the latest."""
+
+    attended: Int64[Tensor, "batch new"]
+
+    def bring(self, scores: Scores) -> Float[Tensor, "batch new d_value"]:
+        """Return the values; `attended` then holds the positions chosen."""
+        # argmax takes the first of equals, so it looks at the prefix from its end
+        self.attended = self.seen - 1 - scores.flip(-1).argmax(dim=-1)
+        index = self.attended[..., None].expand(-1, -1, self.values.shape[-1])
+        return self.values.gather(1, index)
+
+
+class MeanHead(LookupHead):
+    """Brings the mean of the values at all positions with the greatest score."""
+
+    attended: Bool[Tensor, "batch new seen"]
+
+    def bring(self, scores: Scores) -> Float[Tensor, "batch new d_value"]:
+        """Return the means; `attended` then holds which positions were chosen."""
+        self.attended = scores == scores.amax(dim=-1, keepdim=True)
+        chosen = self.attended.to(self.values.dtype)
+        return (chosen @ self.values) / chosen.sum(dim=-1, keepdim=True)
 
 
 class GatedFeedForward(nn.Module):
@@ -169,9 +197,9 @@ class GatedFeedForward(nn.Module):
         return torch.where(self.snap, neurons.round(), neurons) @ self.W_out
 
 
-def _head(head: Head, key_bound: int) -> UniformHead | LatestHead | RelativeHead:
-    if head.kind == "latest":
-        return LatestHead(head, key_bound)
+def _head(head: Head, key_bound: int) -> UniformHead | LookupHead | RelativeHead:
+    if head.kind in ("latest", "mean"):
+        return (LatestHead if head.kind == "latest" else MeanHead)(head, key_bound)
     return UniformHead(head) if head.kind == "uniform" else RelativeHead(head)
 
 
@@ -208,7 +236,7 @@ class Transformer(nn.Module):
         self.to(device, dtype)
 
     @property
-    def heads(self) -> list[UniformHead | LatestHead | RelativeHead]:
+    def heads(self) -> list[UniformHead | LookupHead | RelativeHead]:
         """All heads in order."""
         return [head for heads, _ in self.blocks for head in heads]
 

@@ -12,8 +12,7 @@ form that the hard target gives to addresses is answered from an index by addres
 so the latest key with w = p wins if there is one, and otherwise the floor with the greatest c
 (the latest among equals) wins as long as c > -1. That form is checked at every pass, on the
 numbers themselves; at the first that lacks it the run is done again without an index for that
-head. A head without an index is scanned, whatever its weights: positions with equal keys have equal
-scores and the latest wins, so each key is kept once, with its latest position and value.
+head. "mean" heads have an index alike, and a head without one is scanned: see `scans`.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -25,34 +24,39 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from tm2tf.runtime import scans
 from tm2tf.runtime.jit import cached_njit
+from tm2tf.runtime.scans import (
+    BEYOND,
+    DONE,
+    FIVE,
+    FOUR,
+    HEAD,
+    INDEX,
+    IRREGULAR,
+    LOWEST,
+    NO_CELL,
+    NO_TURN,
+    ONE,
+    RELATIVE,
+    RUNNING,
+    SCAN,
+    STOPPED,
+    THREE,
+    TWO,
+    UNIFORM,
+    WANTED,
+    ZERO,
+    mean,
+    scan,
+)
 
-RUNNING, STOPPED, IRREGULAR, BEYOND, NO_CELL, NO_ROW, NO_TURN = range(7)
-"""How a call of `advance` ended: out of passes; a token with an outcome or one that cuts; in head
-`scalars[HEAD]` a key or query without the indexed form, an address beyond the bound up to which
-weights are exact, or no room: in the index for the key `scalars[WANTED]`, for another key to scan,
-for another value in the ring. A pass that ends in one of the last five can be made again, once the
-caller has brought back `sums` and cleared the marks."""
-
-UNIFORM, INDEX, SCAN, RELATIVE = (np.uint64(i) for i in range(4))
-"""How heads are evaluated, the first number in a plan's `heads`."""
-
-ZERO, ONE, TWO, THREE, FOUR, FIVE = (np.uint64(i) for i in range(6))
-"""Indices are unsigned: numba checks signed ones for wrapping around at each use. For the same
-reason, speed, inlined functions have one exit each: then numba need not count references."""
+NUMBERS, WORDS, SHARES = range(3)
+"""What probed features are: integers, categoricals, distributions."""
 
 SMALL = 128
 """Up to this width the residual stream is cleared whole at each pass, and what feeds a layer is
 looked at one by one; beyond it, the directions that are set are kept in a list."""
-
-DONE, LOWEST, WANTED, HEAD = range(4)
-"""Places in `scalars`: the position of the last pass, the lowest address of the index, the key for
-which there was no room, the head at which a pass was broken off."""
-
-MIX, HALF, SIGN = np.uint64(0x9E3779B97F4A7C15), np.uint64(32), np.int64(63)
-REST = np.int64(2**63 - 1)
-"""To hash keys: 2^64 over the golden ratio, odd and without a pattern (Knuth), and half of 64. To
-turn negative scores around: the place of a sign, and all bits but that."""
 
 EMBED, POSITION, DOTS, VALUES, OUTS, GATES, INNER, MLP_OUT, UNEMBED, PROBES = (
     np.uint64(i) for i in range(10)
@@ -79,63 +83,6 @@ def _scatter(row, scale, start, column, value, x, tracking, active, mark, count,
             active[count] = d
             count += ONE
     return count
-
-
-@cached_njit()
-def _scan(  # noqa: C901, PLR0912
-    h, position, dot, width, first, last, compare, bits, distinct, places, hashes, latest, rows,
-    keys, vals, scores, ranks, brought,
-):  # fmt: skip
-    """Keep the key and value of `position`, and bring the value at the greatest score.
-
-    Returns whether there was room for the key.
-    """
-    key, row, hashed = dot + width, dot >> ONE, ZERO
-    for c in range(key, key + width):
-        hashed = (hashed ^ bits[c]) * MIX
-        hashed ^= hashed >> HALF
-    count, among = distinct[h], np.uint64(places.shape[1]) - ONE
-    place, slot = hashed & among, count
-    while slot == count and places[h, place] != ZERO:
-        held, same = places[h, place] - ONE, ZERO
-        if hashes[h, held] == hashed:
-            while same < width and rows[held, row + same] == compare[key + same]:
-                same += ONE
-            if same == width:
-                slot = held
-        place = (place + ONE) & among
-    room = slot < np.uint64(scores.shape[0])
-    if room:
-        if slot == count:
-            count += ONE
-            distinct[h], places[h, place], hashes[h, slot] = count, count, hashed
-            for c in range(ZERO, width):
-                rows[slot, row + c] = keys[row + c, slot] = compare[key + c]
-        latest[h, slot] = position
-        for c in range(first, last):
-            vals[slot, c] = brought[c]
-        for i in range(ZERO, count):
-            scores[i] = 0.0
-        for c in range(ZERO, width):
-            asked = compare[dot + c]
-            if asked != 0.0:
-                for i in range(ZERO, count):
-                    scores[i] += asked * keys[row + c, i]
-        # No branches, which would keep these loops from being vectors: scores are compared as
-        # integers, negative ones turned around; sums that begin at 0.0 are never -0.0.
-        best = ~REST
-        for i in range(ZERO, count):
-            best = max(best, ranks[i] ^ ((ranks[i] >> SIGN) & REST))
-        best ^= (best >> SIGN) & REST
-        when = np.int64(0)
-        for i in range(ZERO, count):
-            when = max(when, latest[h, i] if ranks[i] == best else np.int64(0))
-        where = ZERO
-        for i in range(ZERO, count):
-            where += i if latest[h, i] == when else ZERO
-        for c in range(first, last):
-            brought[c] = vals[where, c]
-    return room
 
 
 @cached_njit()
@@ -223,11 +170,20 @@ def _argmax(
 
 
 @njit(forceinline=True)
-def _probe(place, first, start, column, value, bias, categorical, x, out):
+def _probe(place, first, start, column, value, bias, kinds, x, out):
     """Write each probed feature: an integer, or the index of a value (-1 absent, -2 unclear)."""
     for i in range(out.shape[1]):
         row = first + np.uint64(i)
-        if categorical[i]:
+        if kinds[i] == SHARES:
+            found, most = np.int64(-1), 0.0
+            for j in range(start[row], start[row + ONE]):
+                held = x[column[j]]
+                if not 0.0 <= held <= 1.0:
+                    found, most = np.int64(-2), np.inf
+                elif held > most:
+                    found, most = np.int64(value[j]), held
+            out[place, i] = found
+        elif kinds[i] == WORDS:
             found = np.int64(-1)
             for j in range(start[row], start[row + ONE]):
                 held = x[column[j]]
@@ -238,7 +194,7 @@ def _probe(place, first, start, column, value, bias, categorical, x, out):
             out[place, i] = np.int64(np.rint(_dot(row, start, column, value, bias, x)))
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, uses=[scans.__file__])
 def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912, PLR0915
     """Feed the `given` tokens, then what is emitted, until `tokens` is full or a token stops.
 
@@ -252,12 +208,12 @@ def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912
     # would break on a class that a later version has moved.
     (
         start, column, value, bias, at, heads, layer_heads, gate_bias, always, layer_always, feeds,
-        layer_feeds, snap, logit_bias, by_bias, stops, categorical, bound, d_model,
+        layer_feeds, snap, logit_bias, by_bias, stops, probe_kinds, bound, d_model,
     ) = plan  # fmt: skip
     (
-        scalars, sums, before, cells, known, floor, floor_value, distinct, places, hashes, latest,
-        rows, keys, vals, scores, ranks, ring, x, active, mark, compare, bits, brought, pre, post,
-        fired, neuron_mark, logits, token_mark, candidates,
+        scalars, sums, before, cells, known, floor, floor_value, _, distinct, places,
+        hashes, latest, rows, keys, vals, scores, ranks, _, ring, x, active, mark, compare, bits,
+        brought, pre, post, fired, neuron_mark, logits, token_mark, candidates,
     ) = state  # fmt: skip
 
     fed, emitted, status = 0, 0, RUNNING
@@ -303,18 +259,20 @@ def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912
                     continue
                 for c in range(dot, dot + wide + wide):
                     compare[c] = _dot(at[DOTS] + c, start, column, value, bias, x)
-                if kind == SCAN:
+                if kind != INDEX:
                     # the same bound as below: past it, the scores would be rounded
                     if wide == THREE and (
                         abs(compare[dot + THREE]) > bound or abs(0.5 * compare[dot]) > bound
                     ):
                         status = BEYOND
-                        break
-                    if not _scan(
-                        h, position, dot, wide, first, last, compare, bits, distinct, places,
-                        hashes, latest, rows, keys, vals, scores, ranks, brought,
-                    ):  # fmt: skip
-                        status = NO_ROW
+                    elif kind == SCAN:
+                        status = scan(
+                            h, position, dot, wide, first, last, compare, bits, distinct, places,
+                            hashes, latest, rows, keys, vals, scores, ranks, brought,
+                        )  # fmt: skip
+                    else:
+                        status = mean(h, kind, position, dot, wide, first, last, state)
+                    if status != RUNNING:
                         break
                     continue
                 status = IRREGULAR
@@ -328,7 +286,7 @@ def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912
                         scalars[WANTED] = np.int64(k0)
                         status = NO_CELL
                         break
-                    known[slot, h] = True
+                    known[slot, h] = 1
                     for c in range(first, last):
                         cells[slot, c] = brought[c]
                 elif k2 == 1.0 and k0 == 0.0 and -1.0 <= k1 < 0.0:
@@ -346,7 +304,7 @@ def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912
                     status = BEYOND
                     break
                 slot = np.uint64(np.int64(p) - lowest)
-                found = slot < slots and known[slot, h]
+                found = slot < slots and known[slot, h] != 0
                 if not found and floor[h] <= -1.0:
                     break
                 for c in range(first, last):
@@ -388,7 +346,7 @@ def advance(plan, state, given, tokens, probes, streams):  # noqa: C901, PLR0912
             if fed < given.shape[0]:
                 token = given[fed]
             else:
-                _probe(emitted, at[PROBES], start, column, value, bias, categorical, x, probes)
+                _probe(emitted, at[PROBES], start, column, value, bias, probe_kinds, x, probes)
                 tokens[emitted] = winner
                 emitted += 1
                 token = winner

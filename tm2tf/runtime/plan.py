@@ -12,12 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tm2tf.program.features import Categorical
+from tm2tf.program.features import Categorical, Distribution, Feature, Integer
 from tm2tf.runtime.memory import PARABOLA
-from tm2tf.runtime.passes import INDEX, RELATIVE, SCAN, UNIFORM
+from tm2tf.runtime.passes import NUMBERS, SHARES, WORDS
 from tm2tf.runtime.runner import probed
+from tm2tf.runtime.scans import INDEX, MEAN_INDEX, MEAN_SCAN, RELATIVE, SCAN, UNIFORM
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Head, Readout, Weights
+
+SCANNED = {INDEX: SCAN, MEAN_INDEX: MEAN_SCAN}
+"""How a head is evaluated that has an index, and how without one."""
+
+PROBED: dict[type[Feature], int] = {Integer: NUMBERS, Categorical: WORDS, Distribution: SHARES}
 
 FEW = 32
 """Neurons of a layer up to which all are looked at in every pass: cheaper than finding which."""
@@ -53,7 +59,7 @@ class Plan(NamedTuple):
     logit_bias: np.ndarray
     by_bias: np.ndarray
     stops: np.ndarray
-    probe_categorical: np.ndarray
+    probe_kinds: np.ndarray
     key_bound: float
     d_model: int
 
@@ -101,9 +107,9 @@ def _offset(counts: Sequence[int]) -> np.ndarray:
 
 
 def _probe_rows(readouts: Sequence[Readout], d_model: int) -> Iterator[Matrix]:
-    """Yield rows of (direction, index of value) for categoricals, (direction, coefficient) else."""
+    """Yield rows of (direction, coefficient) for integers, (direction, index of value) else."""
     for readout in readouts:
-        if isinstance(readout.feature, Categorical):
+        if not isinstance(readout.feature, Integer):
             pairs = [(direction, float(i)) for i, (_, direction) in enumerate(readout.values)]
         else:
             pairs = [(direction, weight) for weight, direction in readout.terms]
@@ -118,11 +124,12 @@ def _probe_rows(readouts: Sequence[Readout], d_model: int) -> Iterator[Matrix]:
 def _head_table(heads: Sequence[Head]) -> np.ndarray:
     dots = _offset([2 * head.W_Q.shape[1] for head in heads])
     values = _offset([head.W_V.shape[1] for head in heads])
-    kinds = {"uniform": UNIFORM, "latest": SCAN, "relative": RELATIVE}
+    kinds = {"uniform": UNIFORM, "relative": RELATIVE, "latest": INDEX, "mean": MEAN_INDEX}
     rows = []
     for i, head in enumerate(heads):
-        width, indexed = head.W_Q.shape[1], head.kind == "latest" and head.W_Q.shape[1] == PARABOLA
-        kind = INDEX if indexed else kinds[head.kind]
+        width, kind = head.W_Q.shape[1], kinds[head.kind]
+        if width != PARABOLA:
+            kind = SCANNED.get(kind, kind)
         rows.append((kind, dots[i], width, values[i], head.W_V.shape[1], head.offset + 1))
     return np.array(rows, dtype=np.uint64).reshape(len(heads), 6)
 
@@ -178,9 +185,7 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
             [token.outcome is not None or token.role == "cut" for token in weights.tokens],
             dtype=np.bool_,
         ),
-        probe_categorical=np.array(
-            [isinstance(r.feature, Categorical) for r in readouts], dtype=np.bool_
-        ),
+        probe_kinds=np.array([PROBED[type(r.feature)] for r in readouts], dtype=np.uint8),
         key_bound=float(weights.bounds.key),
         d_model=weights.d_model,
     )

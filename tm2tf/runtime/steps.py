@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Int64
@@ -53,27 +54,8 @@ class StepFollower:
         self._base = np.array(begin.origins, dtype=np.int64)
         self._head = np.array([tape.head for tape in start.tapes], dtype=np.int64)
         self._stray = 0
-        words = Words(compiled)
-        kinds = ["state", *["symbol"] * k]
-        readouts = probed(compiled.weights, self._probes)
-        self._order = [words.of_probe(r, kind) for r, kind in zip(readouts, kinds, strict=False)]
-        self._read_tokens(words, k)
-
-    def _read_tokens(self, words: Words, k: int) -> None:
-        """Note what each token of the vocabulary says."""
-        kinds = {"step": STEP, "cut": CUT, "part": PART, "summary": PART, "end": PART}
-        self._kinds = np.array([kinds.get(t.role, STRANGE) for t in self._tokens], dtype=np.int8)
-        count = len(self._tokens)
-        self._next = np.full(count, -1, dtype=np.int64)
-        self._writes = np.full((count, k), -1, dtype=np.int64)
-        self._moves = np.full((count, k), NO_MOVE, dtype=np.int64)
-        for number, token in enumerate(self._tokens):
-            if token.role != "step":
-                continue
-            self._next[number] = words.state(token.values.get("state"))
-            for t in range(k):
-                self._writes[number, t] = words.symbol(token.values.get(f"tape{t}.write"))
-                self._moves[number, t] = token.values.get(f"tape{t}.move", 0)
+        self._order, said = _meanings(compiled, self._probes)
+        self._kinds, self._next, self._writes, self._moves = said
 
     @property
     def attention(self) -> str:
@@ -181,6 +163,34 @@ class StepFollower:
             tapes.append(_tape(memory, head, machine.blank))
         number = self._order[0][after[self._state]]
         return machine.states[number] if number >= 0 else "none", tuple(tapes)
+
+
+@lru_cache(maxsize=16)
+def _meanings(
+    compiled: Compiled, probes: tuple[str, ...]
+) -> tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the machine's numbers by what each probe reads, and what each token says.
+
+    That is its kind, the next state, the symbols written `[d_vocab, tapes]`, the moves alike. Made
+    once a model, as many short runs may follow.
+    """
+    words, tokens, k = Words(compiled), compiled.weights.tokens, compiled.machine.tapes
+    order = ["state", *["symbol"] * k]
+    readouts = probed(compiled.weights, probes)
+    numbers = [words.of_probe(r, kind) for r, kind in zip(readouts, order, strict=False)]
+    of_role = {"step": STEP, "cut": CUT, "part": PART, "summary": PART, "end": PART}
+    kinds = np.array([of_role.get(token.role, STRANGE) for token in tokens], dtype=np.int8)
+    following = np.full(len(tokens), -1, dtype=np.int64)
+    writes = np.full((len(tokens), k), -1, dtype=np.int64)
+    moves = np.full((len(tokens), k), NO_MOVE, dtype=np.int64)
+    for number, token in enumerate(tokens):
+        if token.role != "step":
+            continue
+        following[number] = words.state(token.values.get("state"))
+        for t in range(k):
+            writes[number, t] = words.symbol(token.values.get(f"tape{t}.write"))
+            moves[number, t] = token.values.get(f"tape{t}.move", 0)
+    return numbers, (kinds, following, writes, moves)
 
 
 def _tape(memory: Memory, head: int, blank: str) -> Tape:

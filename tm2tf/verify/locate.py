@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tm2tf.compiler import Compiled, Start
-from tm2tf.program.features import Categorical
+from tm2tf.program.features import Categorical, Distribution, Value
 from tm2tf.program.interpreter import Interpreter, Values, resumed
 from tm2tf.program.looped_interpreter import LoopedInterpreter
 from tm2tf.runtime.told import Follower
@@ -161,11 +161,21 @@ def _streams(weights: Weights, tokens: list[str]) -> Iterator[np.ndarray]:
         yield from stacked
 
 
-def _words(readout: Readout, value: str | int | None) -> str:
+def _words(readout: Readout, value: Value) -> str:
+    if isinstance(value, tuple):
+        return _shares(readout, map(float, value))
     return "absent" if value is None else str(value)
 
 
+def _shares(readout: Readout, shares: Iterable[float]) -> str:
+    """Return the shares above 0, each with all of its digits: equal only if they are the same."""
+    pairs = zip(readout.values, shares, strict=True)
+    return ", ".join(f"{word} {share!r}" for (word, _), share in pairs if share) or "absent"
+
+
 def _read(readout: Readout, x: np.ndarray) -> str:
+    if isinstance(readout.feature, Distribution):
+        return _shares(readout, readout.shares(x).tolist())
     number = readout.read(x)
     if not isinstance(readout.feature, Categorical):
         return str(number)

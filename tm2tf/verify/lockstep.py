@@ -25,7 +25,7 @@ from tm2tf.errors import BoundError, InputError
 from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
 from tm2tf.runtime.follow import follow
 from tm2tf.runtime.run import tape_full
-from tm2tf.runtime.told import Follower
+from tm2tf.runtime.told import Follower, Told
 from tm2tf.verify.locate import SEARCHED, Divergence, locate
 from tm2tf.verify.reader import Mismatch, compare, furthest
 from tm2tf.verify.reference import check_reference, reference_steps
@@ -65,14 +65,19 @@ def lockstep(
     dtype: str = "float64",
     grow: bool = True,
     max_steps: int | None = None,
+    reference: bool = True,
     explain: bool = True,
     on_progress: Callable[[int], None] | None = None,
+    on_told: Callable[[Told], None] | None = None,
 ) -> Check:
     """Run the weights beside the machine from `start`; return how far they agreed.
 
     `expected` is what the run should end with; where the simulator ends otherwise, the check
     fails at a feature called after the fact, such as `expected steps`. Without `explain`, a
-    divergence is reported where it was seen, and its first cause is not searched for.
+    divergence is reported where it was seen, and its first cause is not searched for. Without
+    `reference`, only weights and table take part, and no hash is taken: for weights that no program
+    describes, such as fine-tuned ones, and prompts that do not hold all of a machine. `on_told` is
+    given what the weights said of each chunk of steps.
 
     Raises:
         BoundError: the run leaves the range in which the weights are exact, or their tape.
@@ -86,10 +91,11 @@ def lockstep(
             f"{len(machine.states)} * {len(machine.symbols)}^{machine.tapes} entries"
         )
     began = time.perf_counter()
-    count = reference_steps(compiled, start)
-    if max_steps is not None:
-        count = min(count, max_steps)
-    interpreted = check_reference(compiled, start, count)
+    interpreted = 0
+    if reference:
+        count = reference_steps(compiled, start)
+        count = count if max_steps is None else min(count, max_steps)
+        interpreted = check_reference(compiled, start, count)
     table = TableSimulation(machine, start)
     follower = follow(compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow)
     divergence: Divergence | None = None
@@ -100,16 +106,17 @@ def lockstep(
             break
         steps = table.advance(left)
         try:
-            found = _compare_chunk(follower, table, steps)
+            found = _compare_chunk(follower, table, steps, on_told)
         except BoundError as error:
             if _rightly(error, follower, steps, start, follower.steps - first):
                 raise
             divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
             break
         if found is not None:
-            divergence = locate(follower, first, found, SEARCHED if explain else 0)
+            divergence = locate(follower, first, found, SEARCHED if explain and reference else 0)
         elif on_progress is not None:
             on_progress(table.steps)
+    shared = reference and compiled.construction.shared
     agreed = table.steps if divergence is None else max(0, divergence.step - 1)
     passes, peak = follower.passes, follower.peak
     if divergence is None:
@@ -124,7 +131,7 @@ def lockstep(
         interpreted=interpreted,
         seconds=time.perf_counter() - began,
         divergence=divergence,
-        shared_sha256=weights_sha256(compiled.weights) if compiled.construction.shared else None,
+        shared_sha256=weights_sha256(compiled.weights) if shared else None,
     )
 
 
@@ -141,7 +148,12 @@ def _rightly(
             return True
 
 
-def _compare_chunk(follower: Follower, table: TableSimulation, steps: Steps) -> Mismatch | None:
+def _compare_chunk(
+    follower: Follower,
+    table: TableSimulation,
+    steps: Steps,
+    on_told: Callable[[Told], None] | None,
+) -> Mismatch | None:
     """Let the weights take the steps that the table just took; return the first difference.
 
     Raises:
@@ -149,6 +161,8 @@ def _compare_chunk(follower: Follower, table: TableSimulation, steps: Steps) -> 
     """
     count = len(steps.states)
     told = follower.tell(count)
+    if on_told is not None:
+        on_told(told)
     got = len(told.states)
     found = compare(table.machine, steps, told)
     if found is not None:

@@ -16,13 +16,14 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from tm2tf.errors import ArtifactError
 from tm2tf.machine.spec import Outcome
-from tm2tf.program.features import Categorical, Feature, Integer
+from tm2tf.program.features import Categorical, Distribution, Feature, Integer
 from tm2tf.program.program import Role, Token
 from tm2tf.weights.labels import HeadLabels, Labels, LayerLabels, Shape
-from tm2tf.weights.model import Bounds, HeadKind, Readout
+from tm2tf.weights.model import SCORED, Bounds, HeadKind, Readout
 
 FORMAT = "tm2tf"
-VERSIONS = (2,)
+VERSIONS = (2, 3)
+"""Those that can be read; the last is written. Version 3 has "mean" heads and distributions."""
 DTYPE = "float64"
 BOUNDS = ("position", "key", "bits")
 FIELDS = ("format", "format_version", "tm2tf_version", "construction", "target", "dtype", "sizes",
@@ -113,8 +114,10 @@ def _token_json(number: int, token: Token) -> dict[str, object]:
 
 def _readout_json(readout: Readout) -> dict[str, object]:
     feature, layer = readout.feature, int(readout.layer)
+    places = {word: int(direction) for word, direction in readout.values}
+    if isinstance(feature, Distribution):
+        return {"feature": feature.name, "kind": "distribution", "layer": layer, "values": places}
     if isinstance(feature, Categorical):
-        places = {word: int(direction) for word, direction in readout.values}
         return {"feature": feature.name, "kind": "categorical", "layer": layer, "values": places,
                 "tolerance": float(readout.tolerance)}  # fmt: skip
     terms = [[float(weight), int(direction)] for weight, direction in readout.terms]
@@ -294,15 +297,19 @@ def _tokens(node: _Node) -> tuple[Token, ...]:
 
 def _readout(node: _Node, directions: int, layers: int) -> Readout:
     kind = dict(node.pairs()).get("kind", node).value
-    categorical = kind == "categorical"
-    names = ("values", "tolerance") if categorical else ("low", "high", "terms", "constant")
+    integer = ("low", "high", "terms", "constant")
+    known = {"categorical": ("values", "tolerance"), "distribution": ("values",)}
+    names = known.get(kind, integer) if isinstance(kind, str) else integer
     feature, given, layer, *rest = node.fields("feature", "kind", "layer", *names)
-    given.one_of(("categorical", "integer"))
+    given.one_of((*known, "integer"))
     at = layer.integer(-1, layers - 1)
     found: Feature
-    if categorical:
+    if kind in known:
         places = tuple((word, d.integer(0, directions - 1)) for word, d in rest[0].pairs())
-        found = Categorical(feature.text(), tuple(word for word, _ in places))
+        words = tuple(word for word, _ in places)
+        if kind == "distribution":
+            return Readout(Distribution(feature.text(), words), at, values=places)
+        found = Categorical(feature.text(), words)
         tolerance = rest[1].number()
         if not 0 <= tolerance < 0.5:
             rest[1].refuse("a number from 0 to less than 1/2")
@@ -328,8 +335,9 @@ def _layer(node: _Node, looped: bool) -> LayerLabels:
 
 def _head(node: _Node, looped: bool) -> HeadLabels:
     name, kind, d_head, d_value, offset = node.fields("name", "kind", "d_head", "d_value", "offset")
-    word = kind.one_of(tuple(k for k in get_args(HeadKind) if looped or k != "softmax"))
-    least, most = (1, LARGEST) if word in ("latest", "softmax") else (0, 0)
+    other = "mean" if looped else "softmax"
+    word = kind.one_of(tuple(k for k in get_args(HeadKind) if k != other))
+    least, most = (1, LARGEST) if word in SCORED else (0, 0)
     far = LARGEST if word == "relative" else 0
     return HeadLabels(
         name.text(),

@@ -7,10 +7,12 @@ norm. At position n (from 1), `x = W_E[token] + n * W_pos`; in each layer, for e
 ReGLU of Shazeer 2020, arXiv 2002.05202; `snap` rounds the neurons so marked to the nearest
 integer); last, the next token is the argmax of `x W_U + b_U` (ties to the lower id).
 
-Heads attend in one of four ways, `kind`:
+Heads attend in one of five ways, `kind`:
 - "uniform": the mean of the values of all positions up to and including this one;
 - "latest": the value at the position with the greatest score `q . k`, ties to the latest
   (rightmost-hard attention);
+- "mean", in decoders only: the mean of the values at all positions with the greatest score
+  (average-hard attention, "saturated" in Merrill, Sabharwal & Smith 2022, arXiv 2106.16213);
 - "relative": the value `offset` positions back, or at the first position if that is before it
   (a relative position bias, all of its weight on one distance);
 - "softmax", in looped weights only: the mean of the values, weighted by softmax(q . k / sqrt(K))
@@ -34,19 +36,21 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from tm2tf.program.features import Categorical, Feature
+from tm2tf.program.features import Distribution, Feature, Integer
 from tm2tf.program.program import Token
 from tm2tf.weights.matrix import Matrix
 
 NOT_FINITE = -(2**63)
 """What an integer feature reads as when the residual stream holds infinity or no number."""
 
-HeadKind = Literal["uniform", "latest", "relative", "softmax"]
+HeadKind = Literal["uniform", "latest", "mean", "relative", "softmax"]
+SCORED: tuple[HeadKind, ...] = ("latest", "mean", "softmax")
+"""The kinds of heads that have queries and keys."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """One attention head. "latest" and "softmax" have queries and keys; others a `d_head` of 0.
+    """One attention head. Kinds in `SCORED` have queries and keys; others a `d_head` of 0.
 
     `offset` is how far back a "relative" head looks (0 for others).
 
@@ -94,10 +98,11 @@ class Layer:
 class Readout:
     """Where the residual stream holds a feature, from the end of layer `layer` on (-1: embedding).
 
-    A categorical feature is the value whose direction is 1 (absent if none is); `terms` pairs
-    each value with its direction. An integer is `constant` plus the weighted `terms`, which pair
-    a coefficient with a direction. A categorical that softmax heads brought is not exact: its
-    directions are within `tolerance` of 0 and 1.
+    A categorical feature is the value whose direction is 1 (absent if none is); `values` pairs
+    each value with its direction. So it does for a distribution, whose directions hold the shares.
+    An integer is `constant` plus the weighted `terms`, which pair a coefficient with a direction. A
+    categorical that softmax heads brought is not exact: its directions are within `tolerance` of 0
+    and 1.
     """
 
     feature: Feature
@@ -111,10 +116,16 @@ class Readout:
         """Return the feature in one position's residual stream, as an integer.
 
         A categorical gives the index of its value; -1 if no direction is set, -2 unless
-        exactly one is and holds 1, as far as `tolerance` goes. Damaged weights may give
-        `NOT_FINITE`.
+        exactly one is and holds 1, as far as `tolerance` goes. A distribution gives the index of
+        the value with the greatest share, of equals the first; -1 if all are 0, -2 unless all are
+        from 0 to 1. Damaged weights may give `NOT_FINITE`.
         """
-        if not isinstance(self.feature, Categorical):
+        if isinstance(self.feature, Distribution):
+            shares = self.shares(x)
+            if not ((shares >= 0) & (shares <= 1)).all():
+                return -2
+            return int(shares.argmax()) if shares.any() else -1
+        if isinstance(self.feature, Integer):
             value = self.constant + sum(w * x[d] for w, d in self.terms)
             return int(np.rint(value)) if np.isfinite(value) else NOT_FINITE
         pairs = enumerate(self.values)
@@ -123,14 +134,18 @@ class Readout:
             return -1
         return held[0][0] if len(held) == 1 and abs(held[0][1] - 1) <= self.tolerance else -2
 
+    def shares(self, x: Float64[np.ndarray, " d_model"]) -> Float64[np.ndarray, " values"]:
+        """Return what the directions of a distribution's values hold, in their order."""
+        return x[[direction for _, direction in self.values]]
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The range in which the weights are exact: runtimes refuse to go past it.
 
-    `position`: the longest context. `key`: the largest absolute integer that a "latest" head may
-    look for or be addressed by, on a parabola (see the hard target). `bits`: how many significant
-    bits a floating-point format must have for that: 53 is float64.
+    `position`: the longest context. `key`: the largest absolute integer that a "latest" or "mean"
+    head may look for or be addressed by, on a parabola (see the hard target). `bits`: how many
+    significant bits a floating-point format must have for that: 53 is float64.
     """
 
     position: int
@@ -221,6 +236,23 @@ class Weights:
             for name, tensor in self.tensors()
             if not name.endswith(".snap")
         )
+
+    @property
+    def emits_probabilities(self) -> bool:
+        """Whether the logits are the probabilities of the next token: shares of a distribution.
+
+        The default token's logit stands for no share, and is less than any; its probability is
+        what the others leave (target hard says why under "Unembedding").
+        """
+        shares = {
+            direction
+            for readout in self.readouts
+            if isinstance(readout.feature, Distribution)
+            for _, direction in readout.values
+        }
+        each_once = len(set(self.W_U.columns.tolist())) == self.W_U.nonzeros > 0
+        read = set(self.W_U.rows().tolist())
+        return each_once and read <= shares and bool((self.W_U.values == 1).all())
 
     def ids(self) -> dict[str, int]:
         """Return the id of each token by name."""
