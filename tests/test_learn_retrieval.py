@@ -226,7 +226,7 @@ def test_the_shares_of_all_points_are_the_same_for_both_choices(reports: dict[st
 def test_bias_and_variance_are_those_of_the_theory() -> None:
     size = points.Size(points=1000, trials=4, block=50)
     found = points.report(size, [points.trial(task) for task in points.tasks(size)])
-    assert [reading.verdict for reading in found.readings] == [HOLDS] * 10
+    assert [reading.verdict for reading in found.readings] == [HOLDS] * 12
     for dimensions in size.dimensions:
         for row in chosen(found, f"points-{dimensions}d", NEAREST):
             if row["inside"]:
@@ -242,6 +242,7 @@ def test_a_distance_that_does_not_matter_is_no_retrieval(monkeypatch: pytest.Mon
     monkeypatch.setattr(points, "nearest", blind)
     found = points.report(POINTS, [points.trial(task) for task in points.tasks(POINTS)])
     verdicts = {reading.sense: reading.verdict for reading in found.readings}
+    assert verdicts["d=1: even draws are not biased for the law averaged over all places"] == HOLDS
     assert verdicts["d=1: the bias of the nearest grows as k^2"] == FALSE
     assert verdicts["d=1: retrieval has a best k: fewer are too noisy, more are from too far"] == (
         FALSE
@@ -355,3 +356,15 @@ def test_a_machine_that_does_not_exist_is_bad_input() -> None:
     result = CliRunner().invoke(group, asked)
     assert result.exit_code == 2
     assert "nonesuch" in result.stderr
+
+
+def test_rules_that_nearness_hides_are_told() -> None:
+    rows = [{"choice": NEAREST, "examples": 8, "right": 0.7}]
+    missed = [
+        {"choice": choice, "examples": 8, "rule": "A 0 -> B 1 left", "share_of_data": 0.1,
+         "runs": 100, "missed": count}
+        for choice, count in ((NEAREST, 30), (UNIFORM, 2))
+    ]  # fmt: skip
+    assert machine._misses(rows, missed).verdict == HOLDS
+    assert machine._misses(rows, [missed[0], missed[1] | {"missed": 25}]).verdict == FALSE
+    assert machine._misses([rows[0] | {"right": 0.3}], missed).verdict == FALSE

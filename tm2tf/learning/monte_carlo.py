@@ -47,6 +47,7 @@ class Size:
         vocabularies: other V that are tried.
         context_counts: other m.
         other_dimensions: other d.
+        taped_dimensions: the d of separators that are trained on the tape.
         far_dimensions: the d of separators that are trained on as many examples as suffice to
             evaluate a fixed one.
     """
@@ -57,13 +58,14 @@ class Size:
     vocabulary: int = 10
     length: int = 3
     dimensions: int = 10
-    trials: int = 200
+    trials: int = 150
     through_weights: int = 2
     seed: int = 0
     scales: tuple[float, ...] = (2.0, 1.5, 1.0, 0.75, 0.5)
     vocabularies: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
     context_counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     other_dimensions: tuple[int, ...] = (2, 5, 10, 20)
+    taped_dimensions: tuple[int, ...] = (2, 3)
     far_dimensions: tuple[int, ...] = (2, 10, 100, 1000)
 
     def epsilons(self) -> list[float]:

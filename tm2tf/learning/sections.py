@@ -27,6 +27,9 @@ MACHINE = "binary-increment"
 EXAMPLES = 400
 NOISE = 0.1
 
+ALIKE = 0.05
+"""Means that differ by no more than this, or by this part of the greater one, are called alike."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -120,7 +123,7 @@ def rules(ask: Ask) -> list[Section]:
         ),
         Reading(
             "it does so for any number of examples",
-            HOLDS if apart == 0 and exact else LOOSELY if apart < NOISE else FALSE,
+            HOLDS if apart == 0 and exact else LOOSELY if apart <= ALIKE else FALSE,
             f"shares of right runs differ by {apart:.3f} at the most; where a rule was not shown "
             "the prompt says <unknown>, and the fine-tuned model guesses",
         ),
@@ -172,6 +175,7 @@ def noisy_rules(ask: Ask) -> list[Section]:
     pinsker = math.sqrt(noise.TOLERANCE / 2)
     close = found["between"]["most"] <= pinsker
     near = last["in_context_low"] <= last["expected"] <= last["in_context_high"]
+    off = abs(last["in_context"] - last["expected"])
     readings = (
         Reading(
             "in context and fine-tuned, the probabilities of the next token are the same",
@@ -181,11 +185,11 @@ def noisy_rules(ask: Ask) -> list[Section]:
             f"stops where it is at most {pinsker:.4f} (Pinsker)",
         ),
         Reading(
-            "both are then within eps of the truth",
-            LOOSELY if last["in_context"] > 0 else HOLDS,
-            f"as near as the examples' frequencies: {last['in_context']:.4f} on average, expected "
-            f"{last['expected']:.4f} ({'inside' if near else 'outside'} the interval "
-            f"[{last['in_context_low']:.4f}, {last['in_context_high']:.4f}])",
+            "both are as near to the truth as the examples' frequencies are expected to be",
+            HOLDS if near else LOOSELY if off <= ALIKE * last["expected"] else FALSE,
+            f"{last['in_context']:.4f} on average, expected {last['expected']:.4f} "
+            f"({'inside' if near else 'outside'} the interval [{last['in_context_low']:.4f}, "
+            f"{last['in_context_high']:.4f}])",
         ),
     )
     return [
@@ -234,13 +238,15 @@ def _on_tape(done: sft.Experiment, title: str, command: str, folder: Path) -> Se
     report = sft_json(done)
     paths = save_sft(done, folder)
     updates = report["updates"]
-    equal = "" if updates is None else f"after each of {updates} updates, "
+    equal = (
+        "" if updates is None else f"weights equal byte by byte after each of {updates} updates, "
+    )
     readings = [
         Reading(
             "a transformer whose weights do not depend on the data, given them in its prompt, "
             "answers as the fine-tuned model does: it fine-tunes on its tape",
             HOLDS if done.main.holds else FALSE,
-            f"weights equal byte by byte {equal}{report['answers_equal']} of {report['queries']} "
+            f"{equal}{report['answers_equal']} of {report['queries']} "
             f"answers equal, {report['steps_verified']:,} steps verified",
         )
     ]

@@ -36,7 +36,7 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
 @_count("vocabulary", 10, "Words V of claims A and B.")
 @_count("length", 3, "Length l of claim B's outputs.")
 @_count("dimensions", 10, "Dimensions d of claim C.")
-@_count("trials", 200, "Trials of each experiment; those that only count take 5 times as many.")
+@_count("trials", 150, "Trials of each experiment; those that only count take 5 times as many.")
 @_count("through-weights", 2, "Trials of each such experiment that go through compiled weights.")
 @click.option(
     "--claim",
@@ -64,7 +64,8 @@ def command(
     A: the next word in m contexts. B: outputs of length l. C: halfspaces in d dimensions. D: a
     predictor that is fixed beforehand. Fine-tuned models are trained by gradient descent; in
     context, compiled weights read the examples from a prompt, which is compared bit by bit with
-    counting them. Exits with 1 if an experiment contradicts a theorem, or the weights count wrong.
+    counting them; for C they train a perceptron on them, which is compared with torch's after
+    every update. Exits with 1 if an experiment contradicts a theorem, or the weights err.
 
     \b
     Example:
@@ -137,8 +138,10 @@ def _show(size: Size, sizes: list[Bound], found: Found, files: list[str]) -> Non
         out.print(
             f"through weights: {found.trials_through_weights:,} trials, "
             f"{found.tokens_through_weights:,} tokens; of "
-            f"{found.distributions_through_weights:,} distributions, {found.unequal:,} differ "
-            "from counting",
+            f"{found.distributions_through_weights:,} distributions, "
+            f"{found.unequal_distributions:,} differ from counting; of {found.runs_on_tape:,} "
+            f"training runs ({found.updates_on_tape:,} updates, {found.steps_on_tape:,} steps "
+            f"verified), {found.unequal_runs:,} differ from torch and numpy",
             soft_wrap=True,
         )
         for row in found.exceeded:

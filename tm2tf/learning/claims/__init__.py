@@ -1,7 +1,9 @@
 """The four claims about how many examples it takes, each with its Monte Carlo.
 
 laws, halfspaces        what is drawn, and how far off it is
-gradient, in_context    the two sides: fine-tuned by torch, and compiled weights
+rounded                 halfspaces on whole numbers, as tapes hold them
+gradient                the fine-tuned side: torch
+in_context, on_tape     the side in context: compiled weights that count, or that train
 next_word               claim A
 outputs                 claim B
 separators              claim C

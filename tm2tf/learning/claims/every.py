@@ -35,7 +35,7 @@ CLAIMS = (
 def block(task: Task) -> Outcome:
     """Carry out one block of trials, by the kind of its experiment."""
     # imported here, so that whoever only counts loads neither torch nor scikit-learn
-    from tm2tf.learning.claims import gradient, halfspaces, in_context, laws
+    from tm2tf.learning.claims import gradient, halfspaces, in_context, laws, on_tape, rounded
 
     kinds: Mapping[str, Work] = {
         "text": laws.text,
@@ -46,6 +46,8 @@ def block(task: Task) -> Outcome:
         "halfspaces": halfspaces.halfspaces,
         "rare": halfspaces.rare,
         "in_context": in_context.in_context,
+        "rounded": rounded.rounded,
+        "on_tape": on_tape.on_tape,
     }
     return kinds[task["kind"]](task)
 
@@ -59,14 +61,28 @@ class Found:
         trials_through_weights: whose examples stood in a prompt.
         tokens_through_weights: of all prompts.
         distributions_through_weights: read from the two runtimes.
-        unequal: of these, those that were not the shares of the examples to the last bit.
+        unequal_distributions: of these, those that were not the shares of the examples to the last
+            bit.
+        runs_on_tape: training runs, of as many trials.
+        updates_on_tape: of these runs, each compared with torch's and numpy's.
+        steps_on_tape: of these runs, each verified.
+        unequal_runs: runs in which a step, an update or an answer differs.
     """
 
     reports: tuple[Report, ...]
     trials_through_weights: int
     tokens_through_weights: int
     distributions_through_weights: int
-    unequal: int
+    unequal_distributions: int
+    runs_on_tape: int
+    updates_on_tape: int
+    steps_on_tape: int
+    unequal_runs: int
+
+    @property
+    def unequal(self) -> int:
+        """Distributions and training runs in which the weights did anything wrong."""
+        return self.unequal_distributions + self.unequal_runs
 
     @property
     def exceeded(self) -> list[Rate]:
@@ -75,7 +91,7 @@ class Found:
 
     @property
     def good(self) -> bool:
-        """Whether no theorem is contradicted, and the weights counted right."""
+        """Whether no theorem is contradicted, and the weights counted and trained right."""
         return not self.exceeded and self.unequal == 0
 
 
@@ -156,21 +172,25 @@ def run(
     tasks = tasks_of(size, claims)
     done = run_trials(block, tasks, folder=folder, workers=workers, on_progress=on_progress)
     results = Results(tasks, done)
-    prompted = [
-        (task, outcome)
-        for task, outcome in zip(tasks, done, strict=True)
-        if task["kind"] == "in_context"
-    ]
+    outcomes = list(zip(tasks, done, strict=True))
 
-    def total(name: str) -> int:
-        return sum(int(outcome[name]) for _, outcome in prompted)
+    def total(name: str, *kinds: str) -> int:
+        return sum(
+            int({**outcome, "trials": task["trials"]}[name])
+            for task, outcome in outcomes
+            if task["kind"] in kinds
+        )
 
     return Found(
         reports=tuple(claim.report(size, results) for claim in claims),
-        trials_through_weights=sum(task["trials"] for task, _ in prompted),
-        tokens_through_weights=total("tokens"),
-        distributions_through_weights=total("read"),
-        unequal=total("unequal"),
+        trials_through_weights=total("trials", "in_context", "on_tape"),
+        tokens_through_weights=total("tokens", "in_context", "on_tape"),
+        distributions_through_weights=total("read", "in_context"),
+        unequal_distributions=total("unequal", "in_context"),
+        runs_on_tape=total("trials", "on_tape"),
+        updates_on_tape=total("updates", "on_tape"),
+        steps_on_tape=total("steps", "on_tape"),
+        unequal_runs=total("unequal", "on_tape"),
     )
 
 
@@ -182,6 +202,11 @@ def as_json(found: Found) -> dict[str, Any]:
             "trials": found.trials_through_weights,
             "tokens": found.tokens_through_weights,
             "distributions": found.distributions_through_weights,
+            "unequal_distributions": found.unequal_distributions,
+            "runs_on_tape": found.runs_on_tape,
+            "updates_on_tape": found.updates_on_tape,
+            "steps_on_tape": found.steps_on_tape,
+            "unequal_runs": found.unequal_runs,
             "unequal": found.unequal,
         },
         "exceeded": [asdict(row) for row in found.exceeded],

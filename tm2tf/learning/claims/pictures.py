@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tm2tf.learning.claims.outputs import SUP, TV
+from tm2tf.learning.claims.separators import ROUNDED, TAPED
 from tm2tf.learning.figures import COLOURS, THEORY, band, new_figure, save_figure
-from tm2tf.learning.monte_carlo import Growth, Rate, Report, selected
+from tm2tf.learning.monte_carlo import NORMAL, Growth, Rate, Report, selected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,6 +84,7 @@ def separators(report: Report, delta: float) -> Figure:
             limits = [row.mean_limit or 0.0 for row in rows]
             axes[0].plot([row.examples for row in rows], limits, "--", color=THEORY,
                          label="(d+1)/(n+1)")  # fmt: skip
+    _points(axes[0], [row for row in report.rates if row.by in (ROUNDED, TAPED)])
     axes[1].axhline(delta, color=THEORY, linestyle=":", label="delta")
     named = [row for row in report.rates if row.setting == own]
     _marks(axes[1], named, ("halfspace_mean", "halfspace_scenario", "halfspace_compression"))
@@ -128,6 +130,16 @@ def _line(ax: Axes, rows: Sequence[Rate], label: str, colour: str, *, mean: bool
     columns = ("mean", "mean_low", "mean_high") if mean else ("rate", "low", "high")
     middle, low, high = ([float(getattr(row, name)) for row in rows] for name in columns)
     band(ax, [row.examples for row in rows], middle, low, high, label=label, colour=colour)
+
+
+def _points(ax: Axes, rows: Sequence[Rate]) -> None:
+    """Draw the mean error of each row by itself, with its interval; few trials have none."""
+    for number, row in enumerate(rows):
+        spread = [[row.mean - row.mean_low], [row.mean_high - row.mean]]
+        ax.errorbar([row.examples], [row.mean], yerr=spread if row.trials >= NORMAL else None,
+                    fmt="x" if row.by == TAPED else "o", markersize=4, capsize=2,
+                    color=COLOURS[(2 + number) % len(COLOURS)],
+                    label=f"{row.by}, {row.setting}")  # fmt: skip
 
 
 def _marks(ax: Axes, rows: Sequence[Rate], names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tm2tf.learning import bounds
+from tm2tf.learning.claims.rounded import EPOCHS, SCALE
 from tm2tf.learning.monte_carlo import (
     CHEAP,
     LOOSE,
@@ -29,6 +30,11 @@ from tm2tf.learning.verdicts import FALSE, HOLDS, LOOSELY, Reading
 
 LEARNERS = ("max_margin", "perceptron")
 RARE = "max_margin, one rare input"
+ROUNDED, TAPED = "perceptron, rounded inputs", "in context, on the tape"
+MOST_TAPED = 60
+"""Examples on the tape at most: a run has some 300 steps for each of them in each epoch, and in 20
+epochs so some hundred thousand. A smaller eps is not tried there."""
+
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 """Of the size for the mean: what else is tried, since less may be enough."""
 
@@ -70,6 +76,13 @@ def rare(size: Size) -> Experiment:
     return {"kind": "rare", "eps": size.eps, "examples": sorted(known)}
 
 
+def taped(size: Size, dimensions: int, kind: str) -> Experiment:
+    """Return the experiment with rounded inputs: "rounded" by numpy, "on_tape" through weights."""
+    n = min(MOST_TAPED, bounds.halfspace_mean(size.eps, dimensions))
+    return {"kind": kind, "dimensions": dimensions, "eps": size.eps, "examples": n,
+            "scale": SCALE, "epochs": EPOCHS}  # fmt: skip
+
+
 def _dimensions(size: Size) -> list[int]:
     return sorted({*size.other_dimensions, size.dimensions})
 
@@ -80,6 +93,9 @@ def plan(size: Size) -> Iterator[tuple[Experiment, int]]:
         yield base(size, d, high=d == size.dimensions), size.trials
     yield tuned(size), (size.trials + 1) // 2
     yield rare(size), CHEAP * size.trials
+    for d in size.taped_dimensions:
+        yield taped(size, d, "rounded"), size.trials
+        yield taped(size, d, "on_tape"), size.through_weights
 
 
 def report(size: Size, results: Results) -> Report:
@@ -124,6 +140,33 @@ def _agreement(size: Size, results: Results) -> Iterator[dict[str, object]]:
                 "trials": int(found["trials"][0]) * len(experiment["examples"]),
                 "unfitted": int(found[f"{learner}_unfitted"][0]),
             }
+    for d in size.taped_dimensions:
+        yield _tape_agreement(size, results, d)
+
+
+def _tape_agreement(size: Size, results: Results, d: int) -> dict[str, object]:
+    """Return how the weights that train on the tape did beside torch and numpy."""
+    experiment = taped(size, d, "on_tape")
+    found, n = results[experiment], experiment["examples"]
+    by_numpy = results[taped(size, d, "rounded")]
+    trials = {name: int(sums["trials"][0]) for name, sums in (("w", found), ("n", by_numpy))}
+    counted = ("unequal", "updates", "steps", "tokens", "passed_over")
+    return {
+        "compared": "the perceptron on the tape with torch's SGD and numpy's, update by update",
+        "setting": _rounded_setting(d),
+        "examples": n,
+        "trials": trials["w"],
+        **{name: int(found[name][0]) for name in counted},
+        "mean_error": float(found["perceptron"][0]) / trials["w"],
+        "trials_by_numpy": trials["n"],
+        "passed_over_by_numpy": int(by_numpy["passed_over"][0]),
+        "mean_error_by_numpy": float(by_numpy["perceptron"][0]) / trials["n"],
+        "max_margin_mean_limit": min(1.0, (d + 1) / (n + 1)),
+    }
+
+
+def _rounded_setting(d: int) -> str:
+    return f"d={d}, rounded to 1/{SCALE}"
 
 
 def _rates(size: Size, results: Results) -> Iterator[Rate]:
@@ -139,10 +182,22 @@ def _rates(size: Size, results: Results) -> Iterator[Rate]:
     n, trained = tuned(size)["examples"], results[tuned(size)]
     for name, by in (("tuned", "fine-tuned"), ("max_margin", "max_margin, same examples")):
         yield _row(size, trained, name, by, 0, size.dimensions, n)
+    for d in size.taped_dimensions:
+        for kind, by in (("rounded", ROUNDED), ("on_tape", TAPED)):
+            experiment = taped(size, d, kind)
+            n, setting = experiment["examples"], _rounded_setting(d)
+            yield _row(size, results[experiment], "perceptron", by, 0, d, n, setting)
 
 
 def _row(
-    size: Size, sums: Mapping[str, Numbers], name: str, by: str, place: int, d: int, n: int
+    size: Size,
+    sums: Mapping[str, Numbers],
+    name: str,
+    by: str,
+    place: int,
+    d: int,
+    n: int,
+    setting: str = "",
 ) -> Rate:
     """Return a row with the limits that hold for a max-margin separator of n examples."""
     known = (size.eps, size.delta, d)
@@ -157,8 +212,8 @@ def _row(
         if n >= bounds.halfspace_scenario(*known):
             limits["limit"] = size.delta
     return rate(
-        sums, name, place, by=by, claim="C", failure="error > eps", setting=f"d={d}",
-        size=named.get(n, ""), examples=n, **limits,
+        sums, name, place, by=by, claim="C", failure="error > eps",
+        setting=setting or f"d={d}", size=named.get(n, ""), examples=n, **limits,
     )  # fmt: skip
 
 

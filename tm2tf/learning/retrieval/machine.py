@@ -11,7 +11,8 @@ The k examples are
 
 Two of these four differ in nearness alone, and two in repetition alone. An input is described by
 the share of each symbol in it and by its first and last two symbols; distances are Euclidean. A run
-is right if, and only if, all rules that it uses stand in the prompt: this is checked on each.
+is right if, and only if, all rules that it uses stand in the prompt: so runs can be counted, and
+those that go through the weights check it.
 """
 
 from __future__ import annotations
@@ -338,11 +339,13 @@ def _fewer(enough: Mapping[tuple[str, float], Reach], once: str, level: float) -
 def _biased(rows: Sequence[Mapping[str, Any]]) -> Reading:
     """Return whether rules among the nearest are further from the data than even draws are."""
     pairs = list(zip(_of(rows, NEAREST), _of(rows, UNIFORM), strict=True))
-    biased = [n for n, even in pairs if n["from_data_low"] > even["from_data_high"]]
-    near, even = max(pairs, key=lambda pair: pair[0]["from_data"] - pair[1]["from_data"])
+    apart = [pair for pair in pairs if pair[0]["from_data_low"] > pair[1]["from_data_high"]]
+    near, even = max(
+        apart or pairs, key=lambda pair: float(pair[0]["from_data"] - pair[1]["from_data"])
+    )
     return Reading(
         "retrieval is biased: the rules of the nearest runs are not those of the data",
-        HOLDS if biased else FALSE,
+        HOLDS if apart else FALSE,
         f"total variation from the data's rules with {near['examples']} examples: "
         f"{near['from_data']:.3f} nearest, {even['from_data']:.3f} even, which is chance alone",
     )
