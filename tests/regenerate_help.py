@@ -6,19 +6,33 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from tm2tf.cli import COMMANDS, group
+from tm2tf.cli.learn_command import EXPERIMENTS
 
 FOLDER = Path(__file__).resolve().parent / "golden" / "help"
 
 
+GROUPS = ("learn",)
+LEAVES = (
+    *(command for command in COMMANDS if command not in GROUPS),
+    *(f"learn {experiment}" for experiment in EXPERIMENTS),
+)
+"""The commands that do something, as they are typed."""
+
+
+def file_of(command: str) -> str:
+    """Return the file that holds a command's help."""
+    return command.replace(" ", "-") + ".txt"
+
+
 def help_texts() -> Iterator[tuple[str, str]]:
-    """Yield (name of the file, what --help prints) for the group and every command, 80 columns."""
-    for name, arguments in (("tm2tf", []), *((command, [command]) for command in COMMANDS)):
+    """Yield (name of the file, what --help prints) for groups and commands, 80 columns."""
+    for command in ("", *GROUPS, *LEAVES):
         result = CliRunner().invoke(
-            group, [*arguments, "--help"], prog_name="tm2tf", terminal_width=80
+            group, [*command.split(), "--help"], prog_name="tm2tf", terminal_width=80
         )
         if result.exit_code != 0 or result.stderr:
-            raise SystemExit(f"{name} --help failed:\n{result.output}")
-        yield f"{name}.txt", result.stdout
+            raise SystemExit(f"{command} --help failed:\n{result.output}")
+        yield file_of(command or "tm2tf"), result.stdout
 
 
 def main() -> None:

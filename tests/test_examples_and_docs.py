@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 FORMAT = ROOT / "docs" / "machine-format.md"
-SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA")
+SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA", "--controls 2", "learn report")
 LINKED = ("machines", "examples", "docs", "tests")
 
 FACTS = {  # what an example must print, for each example there is
@@ -64,6 +64,11 @@ FACTS = {  # what an example must print, for each example there is
         "9 of 9 ways agree: 107 steps, 13 ones on the tape.",
         "100,000 steps, 100,000 tokens written, 100,002 in the context at most",
         "queue        float16   20 steps, difference: None",
+    ],
+    "07-fine-tuning-on-the-tape": [
+        "          2  (3, -1, 0)    (3, -1, 0)",
+        "2,869 steps, each verified; first difference: None",
+        "[0, -2]  +1  +1",
     ],
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,16 @@ def test_in_context_is_right_just_where_all_rules_are_shown(seed: int) -> None:
         chosen.max_steps,
     )
     assert within.right == sum(shown.issuperset(run.rules) for run in found.held_out)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_trained_on_cuda_the_model_follows_the_machine_too(pool: Pool) -> None:
+    whole = np.arange(len(pool.rules))
+    (there,) = experiment.fine_tune(pool, [whole], replace(SMALL, device="cuda"))
+    assert there.fitted
+    without, _ = experiment.both(pool, whole, there, SMALL)
+    assert without.right == without.runs
 
 
 # --- the command --------------------------------------------------------------------------

@@ -68,9 +68,9 @@ def input_options(command: F) -> F:
 OPTIONS = {
     "tape": "Cells of a bounded tape.",
     "window": "Cells of a looped model's window, to begin with.",
-    "states": "Running states that universal weights have room for.",
-    "symbols": "Symbols that universal weights have room for.",
-    "halting": "Halting states of each outcome that universal weights have room for.",
+    "states": "Running states that weights for all machines have room for.",
+    "symbols": "Symbols that weights for all machines have room for.",
+    "halting": "Halting states of each outcome that such weights have room for.",
     "period": "Steps between two summaries, at the least.",
     "context": "Longest context of weights that sum up a bounded tape.",
 }

@@ -282,7 +282,6 @@ def sizes(ask: Ask) -> list[Section]:
     found = claims.run(size, folder=ask.folder, workers=ask.workers)
     result = claims.as_json(found)
     save_json(ask.folder, "bounds", result | {"settings": asdict(size)})
-    claim_pictures.draw(found.reports, size.delta, ask.folder)
     table = bounds.table(
         size.eps, size.delta, size.contexts, size.vocabulary, size.length, size.dimensions
     )

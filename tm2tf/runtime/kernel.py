@@ -131,6 +131,7 @@ class KernelRunner:
         self.probes = tuple(probes)
         self.plan = make_plan(weights, self.probes)
         self._flat_plan = tuple(self.plan)
+        self._means = any(head.kind == "mean" for layer in weights.layers for head in layer.heads)
         self._ends = [token.outcome is not None for token in weights.tokens]
         self._context = Context(weights)
         self.scanning = False
@@ -215,9 +216,11 @@ class KernelRunner:
             if done < count and room <= 0:
                 raise beyond(self.weights, "position", self.emitted + done)
             until = min(count, done + max(room, 0))
+            state = tuple(self.state)
             fed, emitted, status = passes.advance(
                 self._flat_plan,
-                tuple(self.state),
+                state,
+                state if self._means else None,
                 self._pending,
                 tokens[done:until],
                 probes[done:until],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -135,19 +135,31 @@ def _show(size: Size, sizes: list[Bound], found: Found, files: list[str]) -> Non
                 out.print(f"  {reading.verdict}: {reading.sense}", soft_wrap=True)
                 out.print(f"      {reading.because}", soft_wrap=True)
             out.print()
-        out.print(
-            f"through weights: {found.trials_through_weights:,} trials, "
-            f"{found.tokens_through_weights:,} tokens; of "
-            f"{found.distributions_through_weights:,} distributions, "
-            f"{found.unequal_distributions:,} differ from counting; of {found.runs_on_tape:,} "
-            f"training runs ({found.updates_on_tape:,} updates, {found.steps_on_tape:,} steps "
-            f"verified), {found.unequal_runs:,} differ from torch and numpy",
-            soft_wrap=True,
-        )
+        for line in _through_weights(found):
+            out.print(line, soft_wrap=True)
         for row in found.exceeded:
             out.print(f"EXCEEDED: {_named(row)}: {_limits(row)}", soft_wrap=True)
         for path in files:
             out.print(f"wrote {path}", soft_wrap=True)
+
+
+def _through_weights(found: Found) -> Iterator[str]:
+    """Yield what went through compiled weights."""
+    yield (
+        f"through weights: {found.trials_through_weights:,} trials, "
+        f"{found.tokens_through_weights:,} tokens"
+    )
+    if found.distributions_through_weights:
+        yield (
+            f"  of {found.distributions_through_weights:,} distributions, "
+            f"{found.unequal_distributions:,} differ from counting"
+        )
+    if found.runs_on_tape:
+        yield (
+            f"  of {found.runs_on_tape:,} training runs ({found.updates_on_tape:,} updates, "
+            f"{found.steps_on_tape:,} steps verified), {found.unequal_runs:,} differ from torch "
+            "and numpy"
+        )
 
 
 def _sizes(out: Console, rows: list[Bound]) -> None:

@@ -94,7 +94,7 @@ def command(
 
     \b
     Example:
-      tm2tf learn sft-on-tape --features 8 --examples 40 --epochs 3 --queries 50
+      tm2tf learn sft-on-tape --features 3 --examples 12 --queries 6 --controls 0
     """  # noqa: D301
     if margin is not None and learner != "margin":
         raise click.UsageError("--margin goes with --learner margin")

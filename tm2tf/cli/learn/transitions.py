@@ -117,7 +117,7 @@ def command(
 
     \b
     Example:
-      tm2tf learn transitions binary-increment --examples 400 --seed 0
+      tm2tf learn transitions binary-increment --examples 400 --seeds 2
     """  # noqa: D301
     from tm2tf import api
 

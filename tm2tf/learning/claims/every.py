@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tm2tf.errors import InputError, choose
 from tm2tf.learning import bounds
 from tm2tf.learning.claims import next_word, outputs, predictor, separators
@@ -30,6 +32,15 @@ CLAIMS = (
     Claim("C", separators.plan, separators.report),
     Claim("D", predictor.plan, predictor.report),
 )
+
+
+MOST_EXAMPLES = {"halfspaces": 2_000, "in_context": 20_000}
+"""Examples of a trial at most, by the kind of its experiment. The solver of max-margin separators
+fails on more and more samples as these grow; and a prompt of more is read for minutes, since
+attention takes the square of its length."""
+
+DONE_WITH = {"halfspaces": "separate", "in_context": "put into a prompt"}
+"""What such an experiment does with its examples."""
 
 
 def block(task: Task) -> Outcome:
@@ -99,12 +110,14 @@ def tasks_of(size: Size, claims: Sequence[Claim]) -> list[Task]:
     """Return the blocks of all experiments, each experiment once.
 
     Raises:
-        InputError: a number is out of range, or there are too many words to count.
+        InputError: a number is out of range, or there are too many words to count or examples to
+            learn from.
     """
     check(size, claims)
     planned: dict[str, tuple[Experiment, int]] = {}
     for claim in claims:
         for experiment, trials in claim.plan(size):
+            _check_examples(claim, experiment)
             planned.setdefault(repr(sorted(experiment.items())), (experiment, trials))
     return [task for experiment, trials in planned.values()
             for task in blocks(experiment, trials, size.seed)]  # fmt: skip
@@ -136,6 +149,22 @@ def check(size: Size, claims: Sequence[Claim]) -> None:
                 "at most; take fewer contexts, a smaller vocabulary or a shorter length, or leave "
                 "the claim out with --claim"
             )
+
+
+def _check_examples(claim: Claim, experiment: Experiment) -> None:
+    """Refuse an experiment with more examples than its kind takes.
+
+    Raises:
+        InputError: so it is; the message says what to change.
+    """
+    kind = experiment["kind"]
+    count = experiment.get("contexts", 1) * int(np.max(experiment["examples"]))
+    if count > MOST_EXAMPLES.get(kind, count):
+        raise InputError(
+            f"claim {claim.name} would {DONE_WITH[kind]} {count:,} examples in each trial, and "
+            f"takes {MOST_EXAMPLES[kind]:,} at most; take a larger eps or delta, or leave the "
+            "claim out with --claim"
+        )
 
 
 def by_names(names: Sequence[str]) -> tuple[Claim, ...]:

@@ -84,7 +84,8 @@ def separators(report: Report, delta: float) -> Figure:
             limits = [row.mean_limit or 0.0 for row in rows]
             axes[0].plot([row.examples for row in rows], limits, "--", color=THEORY,
                          label="(d+1)/(n+1)")  # fmt: skip
-    _points(axes[0], [row for row in report.rates if row.by in (ROUNDED, TAPED)])
+    _points(axes[0], report.rates)
+    axes[0].set_ylim(top=5)  # room for the legend
     axes[1].axhline(delta, color=THEORY, linestyle=":", label="delta")
     named = [row for row in report.rates if row.setting == own]
     _marks(axes[1], named, ("halfspace_mean", "halfspace_scenario", "halfspace_compression"))
@@ -133,13 +134,15 @@ def _line(ax: Axes, rows: Sequence[Rate], label: str, colour: str, *, mean: bool
 
 
 def _points(ax: Axes, rows: Sequence[Rate]) -> None:
-    """Draw the mean error of each row by itself, with its interval; few trials have none."""
-    for number, row in enumerate(rows):
-        spread = [[row.mean - row.mean_low], [row.mean_high - row.mean]]
-        ax.errorbar([row.examples], [row.mean], yerr=spread if row.trials >= NORMAL else None,
-                    fmt="x" if row.by == TAPED else "o", markersize=4, capsize=2,
-                    color=COLOURS[(2 + number) % len(COLOURS)],
-                    label=f"{row.by}, {row.setting}")  # fmt: skip
+    """Draw the mean error of rows by itself, with its interval; few trials have none."""
+    for colour, (by, marker) in zip(COLOURS[2:], ((ROUNDED, "o"), (TAPED, "x")), strict=False):
+        for number, row in enumerate(row for row in rows if row.by == by):
+            spread = [[row.mean - row.mean_low], [row.mean_high - row.mean]]
+            ax.errorbar([row.examples], [row.mean], yerr=spread if row.trials >= NORMAL else None,
+                        fmt=marker, markersize=4, capsize=2, color=colour,
+                        label="" if number else f"{by}, smaller d")  # fmt: skip
+            ax.annotate(row.setting.split(",")[0], (row.examples, row.mean), fontsize=6,
+                        xytext=(4, 4), textcoords="offset points")  # fmt: skip
 
 
 def _marks(ax: Axes, rows: Sequence[Rate], names: Sequence[str]) -> None:

@@ -23,8 +23,8 @@ from 0 beside 1."""
 
 EPOCHS = 20
 """Samples on which the perceptron still errs after so many epochs are passed over, and counted: the
-tape's runs are as long as their epochs are many. Of 29 examples in 2 dimensions or 39 in 3, one
-sample in fifty is."""
+tape's runs are as long as their epochs are many. Of 39 examples in 3 dimensions, one sample in
+fifty is; of 29 in 2, fewer."""
 
 QUERIES = 5
 """Inputs that are not learned from, and whose labels the machine gives too."""
