@@ -250,12 +250,33 @@ def test_one_label_gives_one_answer():
     assert (w.tolist(), b) == ([0.0, 0.0], -1.0)
 
 
-def test_what_cannot_be_separated_is_said():
+@pytest.mark.parametrize("learner", list(halfspaces.LEARNERS))
+def test_who_cannot_separate_gives_up(learner):
     x, y = np.array([[1.0], [1.0], [2.0]]), np.array([-1.0, 1.0, 1.0])
-    with pytest.raises(InternalError, match="does not separate"):
-        halfspaces.max_margin(x, y)
-    w, b = halfspaces.perceptron(x, y)  # gives up
+    w, b = halfspaces.LEARNERS[learner](x, y)
     assert (y * (x @ w + b) <= 0).any()
+
+
+def test_a_margin_that_the_solver_does_not_find_is_found_another_way(monkeypatch):
+    random = np.random.default_rng(1)
+    x = random.normal(size=(60, 3))
+    y = np.where(x[:, 0] > 0, 1.0, -1.0)
+    known = halfspaces.max_margin(x, y)
+    monkeypatch.setattr(halfspaces, "ROUNDS", 3)
+    w, b = halfspaces.max_margin(x, y)
+    assert (y * (x @ w + b)).min() == pytest.approx(1, abs=1e-6)
+    assert np.linalg.norm(w) == pytest.approx(np.linalg.norm(known[0]), rel=0.01)
+
+
+def test_both_ways_lead_to_the_same_separator():
+    random = np.random.default_rng(0)
+    for d, n in ((2, 20), (10, 100), (40, 30)):
+        x = random.normal(size=(n, d))
+        y = np.where(x[:, 0] > 0.3, 1.0, -1.0)
+        w, b = halfspaces.max_margin(x, y)
+        v, c = halfspaces._least_distance(x, y)[0]
+        assert v == pytest.approx(w, rel=0.01, abs=0.01 * np.linalg.norm(w))
+        assert c == pytest.approx(b, abs=0.01 * np.linalg.norm(w))
 
 
 def test_perceptrons_that_give_up_are_counted(monkeypatch):

@@ -35,9 +35,9 @@ CLAIMS = (
 
 
 MOST_EXAMPLES = {"halfspaces": 2_000, "in_context": 20_000}
-"""Examples of a trial at most, by the kind of its experiment. The solver of max-margin separators
-fails on more and more samples as these grow; and a prompt of more is read for minutes, since
-attention takes the square of its length."""
+"""Examples of a trial at most, by the kind of its experiment. Among more of them there are margins
+too small for the solver; and a prompt of more is read for minutes, since attention takes the square
+of its length."""
 
 DONE_WITH = {"halfspaces": "separate", "in_context": "put into a prompt"}
 """What such an experiment does with its examples."""

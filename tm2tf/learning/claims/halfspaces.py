@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float64
 
-from tm2tf.errors import ExtraError, InternalError
+from tm2tf.errors import ExtraError
 from tm2tf.learning.claims.laws import sums_of
 from tm2tf.learning.monte_carlo import generator
 from tm2tf.learning.trials import Outcome, Task
@@ -21,9 +22,19 @@ MARGIN = 0.99
 """How much of the margin 1 an example may lack: the solver stops within 0.001 of its optimum, and
 what the greatest penalty still lets through comes on top."""
 
-PENALTIES = (1e6, 1e9, 1e12)
-"""Penalties C of the soft margin, tried in turn. The margin is hard as long as no multiplier
-reaches C, and then no example lacks more than the solver's tolerance."""
+PENALTY = 1e9
+"""Penalty C of the soft margin. The margin is hard as long as no multiplier reaches C, and then no
+example lacks more than the solver's tolerance."""
+
+ROUNDS = 300_000
+"""Iterations after which that solver gives up, each of a few multiplications an example: where it
+converges it mostly takes thousands, where it does not it would never end."""
+
+FAR = 1e3
+"""How much less a bias costs than a weight in `_least_distance`: its square counts 1e-6 times."""
+
+RESCALED = 8
+"""Times that `_least_distance` finds a better unit; from any start it takes two or three."""
 
 UPDATES = 300_000
 """Mistakes after which the perceptron gives up. It makes (longest / margin)^2 at most, which has no
@@ -75,26 +86,66 @@ def max_margin(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, " n"]) -> t
     """Return weights and bias of the max-margin separator; 0 and the label if there is but one.
 
     By scikit-learn's SVC with a linear kernel, checked: every example has margin `MARGIN` at least.
+    Where the solver does not get there (its kernel values are float32, and small margins are lost
+    to it), by `_least_distance`. Where that fails too, weights and bias are 0: their error is 1/2,
+    and the trial counts as unfitted.
 
     Raises:
         ExtraError: scikit-learn is not installed.
-        InternalError: what the solver returns does not separate the examples.
     """
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import SVC
     except ImportError:
         raise ExtraError("a max-margin separator", "scikit-learn", "learn") from None
     if (y == y[0]).all():
         return np.zeros(x.shape[1]), float(y[0])
-    for penalty in PENALTIES:
-        solved = SVC(kernel="linear", C=penalty).fit(x, y)
-        w, b = solved.coef_[0], float(solved.intercept_[0])
-        if (y * (x @ w + b)).min() >= MARGIN:
-            return w, b
-    raise InternalError(
-        f"the max-margin separator of {len(x)} examples in {x.shape[1]} dimensions does not "
-        f"separate them with penalties up to {PENALTIES[-1]:g}"
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solved = SVC(kernel="linear", C=PENALTY, max_iter=ROUNDS).fit(x, y)
+    found = [(solved.coef_[0], float(solved.intercept_[0]))]
+    if not _separates(x, y, *found[0]):
+        found = _least_distance(x, y)
+    return next((each for each in found if _separates(x, y, *each)), (np.zeros(x.shape[1]), 0.0))
+
+
+def _separates(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, " n"], w: Vector, b: float
+) -> bool:
+    return bool((y * (x @ w + b)).min() >= MARGIN)
+
+
+def _least_distance(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, " n"]
+) -> list[tuple[Vector, float]]:
+    """Return separators of the least |w|^2 + (b / `FAR`)^2 in float64, each by a better unit.
+
+    Least distance programming: u of the least norm with G u >= h, here u = (w, b / FAR) in a unit
+    in which |u| is about 1. With the r = E a - f that is least in a >= 0, for E = (G^T; h^T) and
+    f = (0, ..., 0, 1), u is -r but for its last number, divided by that. Source: Lawson & Hanson,
+    Solving Least Squares Problems (1974), chapter 23; nonnegative least squares by scipy.
+    """
+    from scipy.optimize import nnls
+
+    n, d = x.shape
+    rows = y[:, None] * np.hstack([x, np.full((n, 1), FAR)])
+    aim = np.zeros(d + 2)
+    aim[-1] = 1
+    found: list[tuple[Vector, float]] = []
+    unit = 1.0
+    for _ in range(RESCALED):
+        system = np.vstack([rows.T, np.full((1, n), unit)])
+        try:
+            multipliers, _ = nnls(system, aim)
+        except RuntimeError:  # too many iterations
+            break
+        left = system @ multipliers - aim
+        if left[-1] == 0:  # no separator, or none that this unit can tell
+            break
+        u = -left[:-1] / left[-1]
+        found.insert(0, (u[:d] / unit, FAR * float(u[d]) / unit))
+        unit /= max(float(np.linalg.norm(u)), np.finfo(np.float64).tiny)
+    return found
 
 
 @cached_njit()
