@@ -61,7 +61,7 @@ FACTS = {  # what an example must print, for each example there is
     ],
     "06-one-machine-many-ways": [
         "queue                   3             65            7,020",
-        "9 of 9 ways agree: 107 steps, 13 ones on the tape.",
+        "10 of 10 ways agree: 107 steps, 13 ones on the tape.",
         "100,000 steps, 100,000 tokens written, 100,002 in the context at most",
         "queue        float16   20 steps, difference: None",
     ],

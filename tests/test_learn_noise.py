@@ -22,7 +22,7 @@ from tm2tf.learning import noise as experiment
 from tm2tf.learning.fine_tuning import Trained
 from tm2tf.learning.noise import NoisyPool
 from tm2tf.learning.noisy_machine import NoisyMachine, expected_distance
-from tm2tf.learning.observations import Teacher
+from tm2tf.learning.observations import Teacher, inputs_of
 from tm2tf.learning.transitions import Settings
 
 SMALL = Settings(held_out=6, training_runs=60, max_steps=60)
@@ -74,20 +74,22 @@ def test_frequencies_of_a_long_run_come_near_the_truth() -> None:
         assert abs(seen[token] / seen.total() - share) < 5 * deviation + 1e-12
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 4))
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 5))
 def test_expected_distance_is_what_counting_all_samples_gives(
     weights: list[int], draws: int
 ) -> None:
-    total = sum(weights)
+    total, steps, marked = sum(weights), 6, 3
     truth = [Fraction(weight, total) for weight in weights]
     exact = Fraction(0)
-    for drawn in itertools.product(range(len(truth) + 1), repeat=draws):  # the last: elsewhere
-        odds = math.prod(truth[i] / 2 if i < len(truth) else Fraction(1, 2) for i in drawn)
-        mine = [i for i in drawn if i < len(truth)]
-        shares = [Fraction(mine.count(i), len(mine)) if mine else 0 for i in range(len(truth))]
-        apart = sum(abs(p - q) for p, q in zip(truth, shares, strict=True)) / 2
-        exact += odds * (apart if mine else 1)
-    found = expected_distance(np.array([float(p) for p in truth]), 0.5, draws)
+    for drawn in itertools.combinations(range(steps), draws):
+        m = sum(step < marked for step in drawn)
+        mean = Fraction(m == 0)
+        for mine in itertools.product(range(len(truth)), repeat=m) if m else ():
+            shares = [Fraction(mine.count(i), m) for i in range(len(truth))]
+            apart = sum(abs(p - q) for p, q in zip(truth, shares, strict=True)) / 2
+            mean += math.prod(truth[i] for i in mine) * apart
+        exact += mean / math.comb(steps, draws)
+    found = expected_distance(np.array([float(p) for p in truth]), marked, steps, draws)
     assert found == pytest.approx(float(exact), abs=1e-9)
 
 
@@ -119,8 +121,9 @@ def test_fine_tuned_probabilities_come_to_the_same(pool: NoisyPool, tuned: Train
     found = experiment.distances(pool, drawn, tuned)
     seen = {step.context for step in pool.steps}
     known = [s.context in seen for run in pool.held_out for s in run.steps]
-    bound = math.sqrt(experiment.TOLERANCE / 2)
+    bound = experiment.BOUND
     assert found["between"][known].max() <= bound
+    assert found["between_shown"].max() == found["between"][known].max()
     gap = np.abs(found["fine_tuned"] - found["in_context"])[known]
     assert gap.max() <= bound  # the triangle inequality
 
@@ -129,6 +132,38 @@ def test_untrained_weights_are_far_off(pool: NoisyPool, tuned: Trained) -> None:
     drawn = np.arange(len(pool.steps))
     found = experiment.distances(pool, drawn, replace(tuned, weights=pool.base.weights))
     assert found["between"].min() > 0.5
+
+
+def test_held_out_inputs_are_not_trained_on(pool: NoisyPool) -> None:
+    machine = tm2tf.load("binary-increment")
+    small = replace(SMALL, longest=3, test_longest=4, held_out=20, training_runs=10)
+    random = np.random.default_rng([small.seed, 0])
+    inputs = inputs_of(machine, None, 3, 60)
+    trained = {inputs.draw(machine, random) for _ in range(10)}
+    found = experiment.make_pool(machine, 0.2, small)
+    base = found.base
+    starts = {tuple(base.prompt(machine.initial([word]))) for word in trained}
+    assert not starts & {run.prompt for run in found.held_out}
+
+
+def test_damage_of_the_fine_tuned_weights_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = experiment.fine_tune
+
+    def damaged(*args: object, **others: object) -> list[Trained]:
+        weights = tm2tf.compile("bb4", "empirical", states=4, symbols=2, halting=1).weights
+        return [replace(each, weights=weights) for each in kept(*args, **others)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(experiment, "fine_tune", damaged)
+    words = ["bb4", "--alphabet", "1", "--noise", "0.2", "--examples", "60", "--seeds", "0"]
+    words += ["--held-out", "4", "--max-steps", "40"]
+    assert CliRunner().invoke(group, ["learn", "transitions", *words]).exit_code == 1
+
+
+def test_a_machine_that_takes_no_step_is_refused() -> None:
+    machine = tm2tf.load("binary-increment")
+    halting = replace(machine, halt=(), accept=(*machine.halt, machine.start), transitions={})
+    with pytest.raises(InputError, match="takes no step"):
+        experiment.make_pool(halting, 0.1, SMALL)
 
 
 def test_more_examples_than_steps_are_refused(pool: NoisyPool) -> None:
@@ -150,7 +185,7 @@ def test_the_command(tmp_path) -> None:
     result = CliRunner().invoke(group, ["learn", "transitions", *words])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert set(found["total_variation"]) == set(experiment.DISTANCES)
+    assert set(found["total_variation"]) == {*experiment.DISTANCES, "between_shown"}
     assert found["fine_tuned"]["fitted"] is True
     assert (tmp_path / "noise.svg").exists()
     assert json.loads((tmp_path / "noise.json").read_text())["curve"] == found["curve"]

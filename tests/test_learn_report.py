@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tm2tf.cli import group
 from tm2tf.cli.learn.report import CHAPTERS as OFFERED
 from tm2tf.errors import InputError
 from tm2tf.learning import report as made
-from tm2tf.learning import sections, sft
+from tm2tf.learning import sections, sft, transitions
 from tm2tf.learning.labelled import random_data
 from tm2tf.learning.sections import CHAPTERS, SMALL, Ask
 from tm2tf.learning.verdicts import FALSE, HOLDS, LOOSELY
@@ -71,11 +72,21 @@ def test_a_folder_that_cannot_be_written_is_no_traceback(tmp_path: Path) -> None
         made.make_report(tmp_path / "taken" / "below", TINY, names=["transitions"])
 
 
-def test_without_the_extra_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
+def test_without_the_extra_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    result = CliRunner().invoke(group, ["learn", "report", "-o", "unused"])
+    result = CliRunner().invoke(group, ["learn", "report", "-o", str(tmp_path)])
     assert result.exit_code == 2
     assert "pip install 'tm2tf[learn]'" in result.stderr
-    assert not Path("unused").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_unexpected_is_not_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = transitions.covered_runs
+    monkeypatch.setattr(
+        transitions, "covered_runs", lambda *args: [not each for each in kept(*args)]
+    )
+    result = made.make_report(tmp_path, TINY, names=["transitions"])
+    assert result["good"] is False
+    assert [row["verdict"] for row in result["verdicts"]][2] == FALSE

@@ -106,6 +106,19 @@ def test_words_are_different_and_new_and_their_lack_is_said() -> None:
         distinct_words(machine, inputs, 3, random, frozenset({"", "1", "11"}))
 
 
+def test_held_out_inputs_are_not_trained_on() -> None:
+    for seed in range(4):
+        chosen = Settings(seed=seed, longest=3, test_longest=4, held_out=20, training_runs=10)
+        found = experiment.make_pool(tm2tf.load("binary-increment"), chosen)
+        assert not {run.word for run in found.runs} & {run.word for run in found.held_out}
+
+
+def test_examples_are_drawn_with_replacement_as_coverage_assumes() -> None:
+    drawn = experiment.draw(5, 50, 0)
+    assert set(drawn) == set(range(5))
+    assert experiment.draw(5, 20, 0).tolist() == drawn[:20].tolist()
+
+
 # --- fine-tuning --------------------------------------------------------------------------
 
 
@@ -257,6 +270,24 @@ def test_the_command_of_the_documents() -> None:
     assert found["base_sha256"] == tm2tf.compile("bb4", "universal").weights_sha256
 
 
+@pytest.mark.parametrize("where", ["comparison", "curve"])
+def test_a_run_that_is_right_without_its_rules_ends_with_1(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = experiment.covered_runs
+    calls = itertools.count()
+
+    def wrong(*args: object) -> list[bool]:
+        first = next(calls) == 0
+        covered = kept(*args)  # type: ignore[arg-type]
+        return [not covered[0], *covered[1:]] if first == (where == "comparison") else covered
+
+    monkeypatch.setattr(experiment, "covered_runs", wrong)
+    words = ["binary-increment", "--examples", "40", "--seeds", "1", "--held-out", "4"]
+    found = _json(*words, code=1)
+    assert (found["unexpected"] == 1) == (where == "comparison")
+
+
 def test_the_folder_holds_results_figures_and_the_trained_weights(tmp_path) -> None:
     words = ["bb4", "--alphabet", "1", "--seeds", "2", "--examples", "30", "--held-out", "4"]
     found = _json(*words, "-o", str(tmp_path))
@@ -280,6 +311,9 @@ def test_the_folder_holds_results_figures_and_the_trained_weights(tmp_path) -> N
         (["bb4", "--examples", "0"], "--examples"),
         (["bb4", "--states", "2"], "--states 4"),
         (["bb4", "--longest", "0"], "allow longer ones"),
+        (["bb4", "--noise", "nan"], "nan is no number"),
+        (["bb4", "--seed", "9" * 30], "--seed"),
+        (["bb4", "-o", "/dev/null/below"], "cannot make the folder"),
         (["nothing-of-that-name"], "no"),
     ],
 )

@@ -21,6 +21,8 @@ def covered(shares: Sequence[float], draws: int) -> tuple[float, float]:
     1 - sum of m_r (union bound) and the product of (1 - m_r): the events "r is shown" are
     negatively associated (Joag-Dev & Proschan 1983, Annals of Statistics 11, 286-295).
     """
+    if draws < len(shares):
+        return 0.0, 0.0
     if len(shares) <= EXACT:
         signs, sums = np.ones(1), np.zeros(1)
         for share in shares:

@@ -17,6 +17,7 @@ is known (`noisy_machine.expected_distance`), and stands beside.
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +35,7 @@ from tm2tf.errors import InputError
 from tm2tf.formats import by_name
 from tm2tf.learning.fine_tuning import Examples, Trained, collect, directions_of, streams_of, train
 from tm2tf.learning.noisy_machine import NoisyMachine, Step, expected_distance
-from tm2tf.learning.observations import Teacher, inputs_of
+from tm2tf.learning.observations import Teacher, distinct_words, inputs_of
 from tm2tf.learning.results import mean_interval
 from tm2tf.learning.transitions import FEATURES, Settings, with_examples
 from tm2tf.learning.trials import Outcome, Progress, Task, run_trials
@@ -47,6 +48,8 @@ from tm2tf.weights.model import Weights
 TOLERANCE = 1e-4
 """KL(data || model) in nats at which training stops: then the total variation between the model and
 the data is at most sqrt(TOLERANCE / 2) = 0.7 %, by Pinsker's inequality."""
+
+BOUND = math.sqrt(TOLERANCE / 2)
 
 MOST_STEPS = 20_000
 
@@ -92,6 +95,7 @@ def make_pool(machine: Machine, noise: float, settings: Settings) -> NoisyPool:
 
     Raises:
         ConstructionError: the machine does not fit the construction.
+        InputError: no held-out inputs are left; the machine takes no step.
     """
     room = dict(settings.room) or room_for(machine)
     base = with_examples(compile_machine(machine, "empirical", None, room), ())
@@ -99,10 +103,14 @@ def make_pool(machine: Machine, noise: float, settings: Settings) -> NoisyPool:
     inputs = inputs_of(machine, settings.symbols, settings.longest, settings.max_steps)
     random = np.random.default_rng([settings.seed, 0])
 
-    def runs(count: int, kind: int) -> list[Run]:
+    words = [inputs.draw(machine, random) for _ in range(settings.training_runs)]
+    longer = replace(inputs, longest=settings.test_longest)
+    tested = distinct_words(machine, longer, settings.held_out, random, frozenset(words))
+
+    def runs(words: Sequence[str], kind: int) -> list[Run]:
         found = []
-        for i in range(count):
-            start = machine.initial([inputs.draw(machine, random)])
+        for i, word in enumerate(words):
+            start = machine.initial([word])
             (tape,) = canonical_start(machine, start).tapes
             cells = {tape.origin + at: symbol for at, symbol in enumerate(tape.contents)}
             seed = [settings.seed, kind, i]
@@ -110,14 +118,18 @@ def make_pool(machine: Machine, noise: float, settings: Settings) -> NoisyPool:
             found.append(Run(tuple(base.prompt(start)), tuple(steps)))
         return found
 
-    training, held_out = runs(settings.training_runs, 2), runs(settings.held_out, 3)
+    training, held_out = runs(words, 2), runs(tested, 3)
+    if not all(any(run.steps for run in kind) for kind in (training, held_out)):
+        raise InputError(f"machine {machine.name!r} takes no step on the inputs it is given")
     ids = base.weights.ids()
     followed = [[ids[step.token] for step in run.steps] for run in training]
     streams = streams_of(
         base.weights,
         [[*run.prompt, *said[:-1]] for run, said in zip(training, followed, strict=True)],
     )
-    last = np.concatenate([x[len(r.prompt) - 1 :] for x, r in zip(streams, training, strict=True)])
+    last = np.concatenate(
+        [x[len(run.prompt) - 1 :] for x, run in zip(streams, training, strict=True) if run.steps]
+    )
     targets = np.array([token for said in followed for token in said], dtype=np.int64)
     different, number = collect(last, targets, directions_of(base.weights, FEATURES))
     steps = tuple(step for run in training for step in run.steps)
@@ -201,7 +213,7 @@ def _logits(
         for run in runs:
             after = copy.deepcopy(model)  # the examples are read once, and kept in the caches
             rest = [*run.prompt[1 if examples else 0 :], *(ids[s.token] for s in run.steps[:-1])]
-            logits = after(torch.tensor([rest]))[0, -len(run.steps) :]
+            logits = after(torch.tensor([rest]))[0, len(rest) - len(run.steps) :]
             found.append(logits.numpy().copy())
     return found
 
@@ -209,7 +221,10 @@ def _logits(
 def distances(
     pool: NoisyPool, drawn: Int64[np.ndarray, " examples"], tuned: Trained
 ) -> dict[str, Float64[np.ndarray, " steps"]]:
-    """Return the total variation distances `DISTANCES` at every step of the held-out runs."""
+    """Return the total variation distances `DISTANCES` at every step of the held-out runs.
+
+    `between_shown` is the last of them in contexts that an example shows, and 0 in others.
+    """
     ids = pool.base.weights.ids()
     columns = [ids[token] for token in pool.machine.tokens]
     words = [word for i in drawn for word in pool.steps[i].example]
@@ -220,10 +235,13 @@ def distances(
     without = np.concatenate(fine_tuned(tuned.weights, pool.held_out))
     within = np.concatenate(in_context(pool.base.weights, examples, pool.held_out))
     pairs = ((without, truth), (within, truth), (without, within))
-    return {
+    found = {
         name: np.abs(one - other).sum(axis=1) / 2
         for name, (one, other) in zip(DISTANCES, pairs, strict=True)
     }
+    shown = {pool.steps[i].context for i in drawn}
+    known = np.array([context in shown for context in contexts])
+    return found | {"between_shown": np.where(known, found["between"], 0.0)}
 
 
 def expected(pool: NoisyPool, examples: int) -> float:
@@ -232,7 +250,7 @@ def expected(pool: NoisyPool, examples: int) -> float:
     visits = Counter(step.context for run in pool.held_out for step in run.steps)
     total = sum(
         count
-        * expected_distance(pool.machine.truth(context), times[context] / len(pool.steps), examples)
+        * expected_distance(pool.machine.truth(context), times[context], len(pool.steps), examples)
         for context, count in visits.items()
     )
     return total / visits.total()
@@ -246,7 +264,11 @@ def compare(
     noise: float,
     on_progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Trained]:
-    """Return one comparison, as the JSON of `tm2tf learn transitions --noise` has it."""
+    """Return one comparison, as the JSON of `tm2tf learn transitions --noise` has it.
+
+    `agree`: training came to its end, and in contexts that the examples show the two models are
+    within `BOUND` of each other at every held-out step.
+    """
     pool = make_pool(machine, noise, settings)
     drawn = draw(pool, examples, settings.seed)
     (tuned,) = fine_tune(pool, [drawn], settings, on_progress)
@@ -273,6 +295,8 @@ def compare(
             for name, each in found.items()
         },
         "expected_in_context": expected(pool, examples),
+        "bound": BOUND,
+        "agree": tuned.fitted and float(found["between_shown"].max()) <= BOUND,
         "seed": settings.seed,
     }
     return report, tuned
@@ -286,8 +310,9 @@ def trial(task: Task) -> Outcome:
     rows = []
     for tuned, chosen in zip(fine_tune(pool, drawn, settings), drawn, strict=True):
         found = distances(pool, chosen, tuned)
-        means: dict[str, float | bool] = {name: float(each.mean()) for name, each in found.items()}
-        rows.append(means | {"expected": expected(pool, len(chosen)), "fitted": tuned.fitted})
+        row: dict[str, float | bool] = {name: float(found[name].mean()) for name in DISTANCES}
+        row["most_shown"] = float(found["between_shown"].max())
+        rows.append(row | {"expected": expected(pool, len(chosen)), "fitted": tuned.fitted})
     return {"rows": rows}
 
 
@@ -302,7 +327,10 @@ def curve(
     workers: int = 1,
     on_progress: Progress | None = None,
 ) -> list[dict[str, float | int]]:
-    """Return the mean distances `DISTANCES` for each number of examples, over seeds."""
+    """Return the mean distances `DISTANCES` for each number of examples, over seeds.
+
+    `most_shown` is the greatest distance between the two models in a context that was shown.
+    """
     text = by_name("native").dump(machine)
     tasks = [
         {
@@ -322,6 +350,7 @@ def curve(
             mean, low, high = mean_interval([found[name] for found in each])
             row |= {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high)}
         row["expected"] = sum(found["expected"] for found in each) / seeds
+        row["most_shown"] = max(found["most_shown"] for found in each)
         row["fitted"] = sum(found["fitted"] for found in each)
         rows.append(row)
     return rows

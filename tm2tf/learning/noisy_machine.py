@@ -86,20 +86,26 @@ class NoisyMachine:
         return steps
 
 
-def expected_distance(truth: Float64[np.ndarray, " tokens"], share: float, draws: int) -> float:
+def expected_distance(
+    truth: Float64[np.ndarray, " tokens"], marked: int, steps: int, draws: int
+) -> float:
     """Return the expected total variation between a truth and the examples' distribution.
 
-    Each of `draws` examples is of the context in question with probability `share`, and then shows
-    a token drawn from `truth`. Given m of them, token v has X ~ Binomial(m, p_v), and by de
-    Moivre's formula (Diaconis & Zabell 1991, Statistical Science 6, 284-302)
+    The examples are `draws` of `steps` steps, none twice; `marked` of the steps are of the context
+    in question, and each of these shows a token drawn from `truth`. Given m of them, token v has
+    X ~ Binomial(m, p_v), and by de Moivre's formula (Diaconis & Zabell 1991, Statistical Science 6,
+    284-302)
         E|X - m p| = 2 k C(m, k) p^k (1-p)^(m-k+1),   k = floor(m p) + 1;
     the distance is the sum of E|X/m - p_v| over v, halved, and 1 for m = 0: nothing is known then.
-    The mean is taken over m ~ Binomial(draws, share).
+    The mean is taken over m, which is hypergeometric:
+        P(m) = C(marked, m) C(steps - marked, draws - m) / C(steps, draws).
     """
     values, times = np.unique(truth[(truth > 0) & (truth < 1)], return_counts=True)
     total = 0.0
-    for m in range(draws + 1):
-        weight = math.exp(_log_binomial(draws, m, share))
+    every = _log_choose(steps, draws)
+    for m in range(max(0, draws - steps + marked), min(draws, marked) + 1):
+        ways = _log_choose(marked, m) + _log_choose(steps - marked, draws - m)
+        weight = math.exp(ways - every)
         if weight < 1e-12:  # together less than 1e-12 * draws of a number up to 1
             continue
         if m == 0:
@@ -119,5 +125,8 @@ def _log_binomial(n: int, k: int, p: float) -> float:
     """Return ln(C(n, k) p^k (1-p)^(n-k))."""
     if p in (0, 1):
         return 0.0 if k == n * p else -math.inf
-    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-    return choose + k * math.log(p) + (n - k) * math.log1p(-p)
+    return _log_choose(n, k) + k * math.log(p) + (n - k) * math.log1p(-p)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -23,6 +23,9 @@ def nearest_labels(
     _require_sklearn()
     from sklearn.metrics import pairwise_distances
 
+    if len(queries) == 0:  # which scikit-learn refuses
+        return ()
+
     distances = pairwise_distances(queries, features, metric="manhattan")
     return tuple(int(label) for label in labels[np.argmin(distances, axis=1)])
 

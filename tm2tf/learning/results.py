@@ -19,7 +19,7 @@ Z = 1.959963984540054
 """The normal distribution's quantile at (1 + CONFIDENCE) / 2."""
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> tuple[float, float]:
     """Return the Wilson score interval of a share at level `CONFIDENCE`; (0, 1) without trials.
 
     With p = successes / n: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n).
@@ -32,6 +32,16 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     low, high = ((middle + sign * half) / (1 + Z * Z / n) for sign in (-1, 1))
     return (0.0 if successes == 0 else low, 1.0 if successes == trials else high)
+
+
+def share_interval(shares: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of numbers from 0 to 1 and Wilson's interval of it.
+
+    None with the same mean spreads more than numbers that are 0 or 1, so it errs to the safe side;
+    and where all numbers are alike it does not say that the mean is certain.
+    """
+    total = math.fsum(shares)
+    return total / len(shares), *wilson(total, len(shares))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,8 +108,13 @@ def rules(ask: Ask) -> list[Section]:
     save_json(ask.folder, "transitions", report)
     save_csv(ask.folder, "transitions", rows)
     tuned, within = report["fine_tuned"], report["in_context"]
-    exact = all(row["in_context"] == row["shown"] for row in rows)
+    exact = not report["unexpected"] and not any(row["unexpected"] for row in rows)
     apart = max(abs(row["fine_tuned"] - row["in_context"]) for row in rows)
+    told_apart = any(
+        row["fine_tuned_low"] > row["in_context_high"]
+        or row["in_context_low"] > row["fine_tuned_high"]
+        for row in rows
+    )
     off = max(abs(row["shown"] - row["predicted_low"]) for row in rows)
     readings = (
         Reading(
@@ -123,7 +127,7 @@ def rules(ask: Ask) -> list[Section]:
         ),
         Reading(
             "it does so for any number of examples",
-            HOLDS if apart == 0 and exact else LOOSELY if apart <= ALIKE else FALSE,
+            HOLDS if apart == 0 else FALSE if told_apart else LOOSELY,
             f"shares of right runs differ by {apart:.3f} at the most; where a rule was not shown "
             "the prompt says <unknown>, and the fine-tuned model guesses",
         ),
@@ -148,7 +152,7 @@ def rules(ask: Ask) -> list[Section]:
             readings=readings,
             facts=facts,
             figures=_svg(draw_curve(rows, machine.name, ask.folder)),
-            good=exact and within["right"] == report["covered"],
+            good=exact,
             result=report,
         )
     ]
@@ -172,17 +176,25 @@ def noisy_rules(ask: Ask) -> list[Section]:
     save_json(ask.folder, "noise", report)
     save_csv(ask.folder, "noise", rows)
     found, last = report["total_variation"], rows[-1]
-    pinsker = math.sqrt(noise.TOLERANCE / 2)
-    close = found["between"]["most"] <= pinsker
+    shown = max(found["between_shown"]["most"], *(row["most_shown"] for row in rows))
+    close = report["agree"] and shown <= noise.BOUND
+    first, apart = rows[0], max(row["between"] for row in rows)
     near = last["in_context_low"] <= last["expected"] <= last["in_context_high"]
     off = abs(last["in_context"] - last["expected"])
     readings = (
         Reading(
-            "in context and fine-tuned, the probabilities of the next token are the same",
+            "in context and fine-tuned, the probabilities of the next token are the same wherever "
+            "the examples show the context",
             HOLDS if close else FALSE,
-            f"total variation {found['between']['most']:.4f} at the most over "
-            f"{report['held_out_steps']:,} held-out steps, with {EXAMPLES} examples; training "
-            f"stops where it is at most {pinsker:.4f} (Pinsker)",
+            f"total variation {shown:.4f} at the most, over all sizes and seeds; training stops "
+            f"where it is at most {noise.BOUND:.4f} on the data (Pinsker)",
+        ),
+        Reading(
+            "they are the same for any number of examples",
+            HOLDS if apart <= noise.BOUND else FALSE,
+            f"mean total variation {first['between']:.3f} with {first['examples']} example, "
+            f"{last['between']:.4f} with {last['examples']}: in a context that was not shown the "
+            "prompt says <unknown>, and the fine-tuned model guesses",
         ),
         Reading(
             "both are as near to the truth as the examples' frequencies are expected to be",
@@ -213,9 +225,10 @@ def tape(ask: Ask) -> list[Section]:
     words = "tm2tf learn sft-on-tape"
     first = sft.experiment(random, learner, seed=ask.seed, controls=ask.scale.controls)
     second = sft.experiment(reviews, learner, seed=ask.seed, controls=0)
+    small = random_data(4, examples=12, queries=10, largest=3, flip=0.0, seed=ask.seed)
     others = [
-        sft.experiment(random, sft.Learner(name, 3, 5 * (name == "margin")), controls=0)
-        for name in ("averaged", "margin", "majority")
+        sft.experiment(small, sft.Learner(name, 3, 5 * (name == "margin")), controls=0)
+        for name in ("averaged", "margin", "nearest", "majority")
     ]
     return [
         _on_tape(first, "Fine-tuning on the tape", words, ask.folder / "random"),
@@ -226,7 +239,7 @@ def tape(ask: Ask) -> list[Section]:
             _on_tape(
                 done,
                 f"Another learner on the tape: {done.learner.name}",
-                f"{words} --learner {done.learner.name}",
+                f"{words} --learner {done.learner.name} --features 4 --examples 12 --queries 10",
                 ask.folder / done.learner.name,
             )
             for done in others

@@ -14,6 +14,7 @@ examples show all rules of a run is known (`coverage`), and predicts how often t
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -44,7 +45,7 @@ from tm2tf.learning.fine_tuning import (
     train,
 )
 from tm2tf.learning.observations import Observed, Teacher, distinct_words, inputs_of
-from tm2tf.learning.results import mean_interval
+from tm2tf.learning.results import share_interval
 from tm2tf.learning.trials import Outcome, Progress, Task, run_trials
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.verify.lockstep import lockstep
@@ -107,7 +108,8 @@ class Pool:
 class Followed:
     """A model on all held-out inputs: runs that were right to the end, tokens that agreed.
 
-    `first` is the first difference of the first run that has one. `agreed`: tokens, by run.
+    `first` is the first difference of the first run that has one. `agreed`: tokens, by run;
+    `whole`: whether a run was right to the end.
     """
 
     runs: int
@@ -116,6 +118,7 @@ class Followed:
     tokens_agreed: int
     first: Mapping[str, object] | None
     agreed: tuple[int, ...]
+    whole: tuple[bool, ...]
 
 
 def make_pool(machine: Machine, settings: Settings) -> Pool:
@@ -202,13 +205,13 @@ def fine_tune(
 def follow_all(model: Compiled, held_out: Sequence[Observed], max_steps: int) -> Followed:
     """Return how far a model agrees with the machine on each held-out input."""
     agreed: list[int] = []
-    right = 0
+    whole: list[bool] = []
     first: Mapping[str, object] | None = None
     for run in held_out:
         start = model.machine.initial([run.word])
         check = lockstep(model, start, max_steps=max_steps, reference=False)
         found = check.divergence
-        right += found is None
+        whole.append(found is None)
         agreed.append(len(run.rules) if found is None else check.steps)
         if found is not None and first is None:
             first = {
@@ -219,7 +222,9 @@ def follow_all(model: Compiled, held_out: Sequence[Observed], max_steps: int) ->
                 "got": found.got,
             }
     tokens = sum(len(run.rules) for run in held_out)
-    return Followed(len(held_out), right, tokens, sum(agreed), first, tuple(agreed))
+    return Followed(
+        len(held_out), sum(whole), tokens, sum(agreed), first, tuple(agreed), tuple(whole)
+    )
 
 
 def both(
@@ -232,6 +237,17 @@ def both(
         follow_all(without, pool.held_out, settings.max_steps),
         follow_all(within, pool.held_out, settings.max_steps),
     )
+
+
+def covered_runs(pool: Pool, drawn: Int64[np.ndarray, " examples"]) -> list[bool]:
+    """Return for each held-out run whether all the rules it needs are among the examples."""
+    shown = {pool.rules[i] for i in drawn}
+    return [shown.issuperset(run.rules) for run in pool.held_out]
+
+
+def unexpected(covered: Sequence[bool], within: Followed) -> int:
+    """Return how many runs are right in context though not covered, or wrong though they are."""
+    return sum(one != other for one, other in zip(covered, within.whole, strict=True))
 
 
 def draw(steps: int, count: int, seed: int) -> Int64[np.ndarray, " examples"]:
@@ -248,7 +264,8 @@ def compare(
     """Return one comparison, as the JSON of `tm2tf learn transitions` has it, and what was trained.
 
     `covered` counts the held-out runs whose rules all stand among the examples: in context, just
-    these have to be right. `same_tokens` counts those that both models follow equally far.
+    these have to be right; `unexpected` counts the others that are, and these that are not.
+    `same_tokens` counts those that both models follow equally far.
     """
     pool = make_pool(machine, settings)
     drawn = draw(len(pool.rules), examples, settings.seed)
@@ -256,7 +273,7 @@ def compare(
     without, within = both(pool, drawn, tuned, settings)
     shown = Counter(pool.rules[i] for i in drawn)
     needed = {rule for run in pool.held_out for rule in run.rules}
-    covered = sum(shown.keys() >= set(run.rules) for run in pool.held_out)
+    covered = covered_runs(pool, drawn)
     low, high = predicted(Counter(pool.rules), [run.rules for run in pool.held_out], examples)
     prompt = with_examples(pool.base, [pool.rules[i] for i in drawn])
     longest = max(pool.held_out, key=lambda run: len(run.word))
@@ -286,7 +303,8 @@ def compare(
             "prompt_tokens": length,
         },
         "same_tokens": sum(a == b for a, b in zip(without.agreed, within.agreed, strict=True)),
-        "covered": covered,
+        "covered": sum(covered),
+        "unexpected": unexpected(covered, within),
         "predicted_covered": [low, high],
         "agree": without.right == within.right == len(pool.held_out),
         "seed": settings.seed,
@@ -320,13 +338,14 @@ def trial(task: Task) -> Outcome:
     for tuned, chosen in zip(fine_tune(pool, drawn, settings), drawn, strict=True):
         without, within = both(pool, chosen, tuned, settings)
         low, high = predicted(Counter(pool.rules), needed, len(chosen))
-        shown = {pool.rules[i] for i in chosen}
+        covered = covered_runs(pool, chosen)
         rows.append(
             {
                 "examples": len(chosen),
                 "fine_tuned": without.right / without.runs,
                 "in_context": within.right / within.runs,
-                "shown": sum(shown.issuperset(rules) for rules in needed) / len(needed),
+                "shown": sum(covered) / len(covered),
+                "unexpected": unexpected(covered, within),
                 "predicted_low": low,
                 "predicted_high": high,
                 "fitted": tuned.fitted,
@@ -349,7 +368,8 @@ def curve(
 
     Means and their intervals are over seeds: each has its own training runs, held-out inputs,
     examples and fresh neurons. `shown` is the share of runs whose rules all stood among the
-    examples, `predicted_...` its expectation by the formula of `coverage`.
+    examples, `predicted_...` its expectation by the formula of `coverage`; `unexpected` counts runs
+    as `compare` does, all seeds together.
     """
     text = by_name("native").dump(machine)
     tasks = [
@@ -366,10 +386,11 @@ def curve(
         each = [outcome["rows"][place] for outcome in outcomes]
         row: dict[str, float | int] = {"examples": size, "seeds": seeds}
         for name in ("fine_tuned", "in_context"):
-            mean, low, high = mean_interval([found[name] for found in each])
-            row |= {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high)}
+            mean, low, high = share_interval([found[name] for found in each])
+            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         for name in ("shown", "predicted_low", "predicted_high"):
-            row[name] = sum(found[name] for found in each) / seeds
-        row["fitted"] = sum(found["fitted"] for found in each)
+            row[name] = math.fsum(found[name] for found in each) / seeds
+        for name in ("unexpected", "fitted"):
+            row[name] = sum(found[name] for found in each)
         rows.append(row)
     return rows

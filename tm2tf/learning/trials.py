@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -91,7 +92,8 @@ def _spread(work: Work, tasks: Mapping[str, Task], workers: int) -> Iterator[tup
     """Yield outcomes as worker processes finish them; they are new processes, not forks."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))  # what workers inherit
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
     left = iter(tasks.items())
     running: dict[Future[Outcome], str] = {}
     try:
@@ -117,6 +119,18 @@ def _spread(work: Work, tasks: Mapping[str, Task], workers: int) -> Iterator[tup
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that it works for is killed, which leaves it no word."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read(path: Path) -> dict[str, Outcome]:

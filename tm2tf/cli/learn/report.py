@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tm2tf.cli.common import json_option, page, print_json, progress
-from tm2tf.cli.learn.common import seed_option
+from tm2tf.cli.learn.common import seed_option, writable
 
 CHAPTERS = ("transitions", "noise", "sft-on-tape", "bounds", "retrieval")
 """As in `tm2tf.learning.sections`, which is imported only when the command runs."""
@@ -23,6 +23,7 @@ CHAPTERS = ("transitions", "noise", "sft-on-tape", "bounds", "retrieval")
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     metavar="DIR",
+    callback=writable,
     help="Folder to write. Finished trials are kept there: the same command goes on where it was "
     "interrupted.",
 )

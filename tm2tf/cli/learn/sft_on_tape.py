@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tm2tf.cli.common import json_option, page, print_json, progress
-from tm2tf.cli.learn.common import output_option, seed_option
+from tm2tf.cli.learn.common import Share, output_option, seed_option
 
 if TYPE_CHECKING:
     from tm2tf.learning.labelled import Labelled
@@ -55,7 +55,7 @@ def _either(name: str, text: str, least: int = 1, most: int | None = None) -> Ca
 )
 @click.option(
     "--flip",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     default=0.0,
     show_default=True,
     help="Turn each example's label round with this probability.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from tm2tf.cli.common import OPTIONS, json_option, print_json, progress
 from tm2tf.cli.learn import transitions_report
-from tm2tf.cli.learn.common import output_option, seed_option, workers_option
+from tm2tf.cli.learn.common import Share, output_option, seed_option, workers_option
 
 if TYPE_CHECKING:
     from tm2tf.learning.fine_tuning import Trained
@@ -68,7 +69,7 @@ class Trials:
 )
 @click.option(
     "--noise",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Share(0, 1, max_open=True),
     default=0.0,
     show_default=True,
     help="Take another transition, any, with this probability, and compare distributions.",
@@ -113,11 +114,11 @@ def command(
     with a fresh last feed-forward layer, trained on the data. In context: the universal weights as
     they are, the data in their prompt. Both run held-out inputs beside the machine, every step
     compared. Exits with 1 if in context a run is right although its rules were not all shown, or
-    wrong although they were.
+    wrong although they were; with --noise, if the two differ where they were trained to agree.
 
     \b
     Example:
-      tm2tf learn transitions binary-increment --examples 400 --seeds 2
+      tm2tf learn transitions binary-increment --examples 400 --seeds 0
     """  # noqa: D301
     from tm2tf import api
 
@@ -132,8 +133,16 @@ def command(
         transitions_report.show_noisy(report)
     else:
         transitions_report.show(report)
-    right = noise or report["in_context"]["right"] == report["covered"]
-    ctx.exit(0 if right else 1)
+    ctx.exit(0 if _right(report) else 1)
+
+
+def _right(report: Mapping[str, Any]) -> bool:
+    """Return whether all that must agree does, in the comparison and in the curve."""
+    if "total_variation" not in report:
+        return not report["unexpected"] and not any(row["unexpected"] for row in report["curve"])
+    apart = [row["most_shown"] for row in report["curve"] if row["fitted"] == row["seeds"]]
+    agreed: bool = report["agree"] or not report["fine_tuned"]["fitted"]
+    return agreed and all(most <= report["bound"] for most in apart)
 
 
 def _settings(*, longest: int, alphabet: str | None, device: str, **others: Any) -> Settings:

@@ -97,7 +97,8 @@ def _training(tuned: Mapping[str, Any]) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
+    ends = dict.fromkeys((f"{low:.3f}", f"{high:.3f}"))
+    return " to ".join(ends)
 
 
 def _curve(rows: Sequence[Mapping[str, Any]]) -> Table:
