@@ -421,6 +421,24 @@ def test_few_trials_have_wide_intervals(trials, width):
     assert row.exceeded == (trials == 1000)
 
 
+def test_a_theorem_is_not_contradicted_by_luck():
+    def of(failures, trials):
+        sums = {"trials": np.array([trials]), "tv_failures": np.array([failures])}
+        sums |= {name: np.zeros(1) for name in ("tv", "tv_squares")}
+        described = dict.fromkeys(("claim", "by", "failure", "setting", "size"), "")
+        return rate(sums, "tv", examples=1, limit=0.05, **described)
+
+    assert of(1, 2).low > 0.05
+    assert not of(1, 2).exceeded
+    assert not of(0, 100).exceeded
+    tails = [Fraction(0)]  # P(Binomial(100, 1/20) >= i) for i = 100, 99, ...
+    for chance in reversed(binomial(100, Fraction(1, 20))):
+        tails.append(tails[-1] + chance)
+    least = next(i for i in range(101) if tails[101 - i] < Fraction(1, 10**6))
+    assert not of(least - 1, 100).exceeded
+    assert of(least, 100).exceeded
+
+
 # --- claims ---------------------------------------------------------------------------------
 
 
@@ -438,6 +456,7 @@ def test_what_theorems_guarantee_is_kept(found):
     assert found.exceeded == []
     limited = [row for report in found.reports for row in report.rates if row.limit is not None]
     assert {row.claim for row in limited} == set("ABCD")
+    assert not any("in context" in row.by for row in limited)
     assert all(row.rate <= row.limit for row in limited)
 
 
@@ -559,6 +578,8 @@ def test_another_seed_gives_other_numbers(found):
         ({"vocabulary": 300}, "claim B would count 90,000 words"),
         ({"contexts": 30_000}, "claim A would count"),
         ({"eps": 2.0}, "eps is 2.0"),
+        ({"vocabulary": 2, "length": 16}, "claim B would put .* of 65,537 .* shorter length"),
+        ({"contexts": 1, "vocabulary": 10, "length": 3, "eps": 0.02}, "claim B would put 13,2"),
         ({"eps": 0.02}, "claim D would separate 4,612 examples .* take a larger eps"),
     ],
 )

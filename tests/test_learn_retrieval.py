@@ -19,11 +19,11 @@ import tm2tf
 from tm2tf.cli import group
 from tm2tf.errors import ExtraError, InputError
 from tm2tf.learning import contexts as head
-from tm2tf.learning.monte_carlo import FALSE, HOLDS
 from tm2tf.learning.retrieval import contexts, every, machine, points, report, reviews, theory
 from tm2tf.learning.retrieval.neighbours import nearest
 from tm2tf.learning.retrieval.report import NEAREST, UNIFORM, Reach, Report
 from tm2tf.learning.transitions import Settings, make_pool
+from tm2tf.learning.verdicts import FALSE, HOLDS, LOOSELY
 
 MACHINE = machine.Size(
     "binary-increment", trials=2, held_out=6, weighed=2, training_runs=20, least=2, most=32
@@ -132,6 +132,7 @@ def test_tokens_from_which_on_a_level_is_kept(
         (Reach(10, 8, 12), Reach(20, 15, 30), HOLDS),
         (Reach(10, 8, 16), Reach(20, 15, 30), FALSE),  # not told apart
         (Reach(10, 8, None), Reach(20, 15, 30), FALSE),
+        (Reach(10, 8, 14), Reach(20, 15, 30), LOOSELY),  # less than a tenth
         (Reach(10, 8, 12), Reach(None, None, None), HOLDS),
         (Reach(None, 8, None), Reach(None, None, None), FALSE),
     ],
@@ -209,6 +210,16 @@ def test_a_run_that_is_right_without_its_rules_is_noticed(monkeypatch: pytest.Mo
     assert machine.trial(machine.tasks(MACHINE)[0])["unequal"] > 0
 
 
+def test_the_nearest_may_be_all_in_the_prompt_before_the_greatest_size() -> None:
+    def row(choice: str, k: int, off: float) -> dict[str, Any]:
+        known = {"from_data": off, "from_data_low": off - 0.1, "from_data_high": off + 0.1}
+        return {"choice": choice, "examples": k, **known}
+
+    even = [row(UNIFORM, k, 0.1) for k in (1, 2, 4)]
+    assert machine._biased([row(NEAREST, 1, 0.1), *even]).verdict == FALSE
+    assert machine._biased([row(NEAREST, 1, 0.1), row(NEAREST, 2, 0.8), *even]).verdict == HOLDS
+
+
 # --- distributions ------------------------------------------------------------------------
 
 
@@ -274,6 +285,24 @@ def test_all_reviews_in_the_prompt_are_no_retrieval(reports: dict[str, Report]) 
         assert last["examples"] == 220
         assert last["positive_query"] == last["negative_query"] == pytest.approx(0.5)
         assert last["accuracy"] == 0.5  # both labels are equally frequent
+
+
+def test_the_best_of_many_sizes_is_not_better_by_chance() -> None:
+    def rows(low: float) -> list[dict[str, Any]]:
+        same = {"choice": NEAREST, "words": 1.0}
+        same |= {name: 0.5 for side in ("positive", "negative") for name in
+                 (f"{side}_query", f"{side}_query_low", f"{side}_query_high")}  # fmt: skip
+        return [
+            {**same, "examples": k, "tokens": 2 * k + 2, "accuracy": 0.6,
+             "accuracy_low": low, "accuracy_high": 1.2 - low} for k in range(1, 16)
+        ]  # fmt: skip
+
+    even = [row | {"accuracy": 0.5, "accuracy_low": 0.5, "accuracy_high": 0.5} for row in rows(0.5)]
+    assert reviews._wider(1) == pytest.approx(1)
+    for low, verdict in ((0.52, FALSE), (0.55, HOLDS)):  # 0.52 is enough for a single size
+        found = list(reviews._readings(even, rows(low), 0.5))
+        assert found[0].verdict == verdict
+        assert [reading.verdict for reading in found[-2:]] == [FALSE, FALSE]
 
 
 def test_a_tie_counts_as_half_an_answer() -> None:

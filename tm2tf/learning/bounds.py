@@ -11,7 +11,9 @@ probability with which it may be exceeded, and "examples" are independent draws.
     C   halfspaces in d dimensions, labels without noise
     D   a predictor that is fixed before the examples are seen
 
-`paper_*` are the paper's forms with the constant 1 and natural logarithms.
+`paper_*` are the paper's forms with natural logarithms. Orders of growth have no constant. Those of
+B, C and D get the constant 1, for want of another. `paper_text` gets 1/2, and the 2m that it has
+for m adds V ln 2: so it is `weissman` with each term at least as large, and suffices.
 """
 
 from __future__ import annotations
@@ -164,14 +166,19 @@ def halfspace_scenario(eps: float, delta: float, dimensions: int) -> int:
     k = dimensions + 1
 
     def enough(n: int) -> bool:
-        terms = (
-            math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
-            + i * math.log(eps) + (n - i) * math.log1p(-eps)
-            for i in range(k)
-        )  # fmt: skip
-        return math.fsum(map(math.exp, terms)) <= delta
+        return binomial_below(k, n, eps) <= delta
 
     return _least(enough, k)
+
+
+def binomial_below(k: int, n: int, p: float) -> float:
+    """Return P(Binomial(n, p) < k) for k up to n + 1 and 0 < p < 1: each term by its logarithm."""
+    terms = (
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
+        + i * math.log(p) + (n - i) * math.log1p(-p)
+        for i in range(k)
+    )  # fmt: skip
+    return math.fsum(map(math.exp, terms))
 
 
 def paper_halfspace(eps: float, dimensions: int) -> int:
@@ -190,7 +197,10 @@ def fixed_predictor(eps: float, delta: float) -> int:
 
 
 def paper_predictor(eps: float, delta: float) -> int:
-    """Return the paper's O(1/eps^2 log 1/delta) with the constant 1."""
+    """Return the paper's O(1/eps^2 log 1/delta) with the constant 1.
+
+    For delta <= 1/2 it is at least `fixed_predictor`, of the same order with Hoeffding's constant.
+    """
     return _whole(math.log(1 / delta) / eps**2)
 
 

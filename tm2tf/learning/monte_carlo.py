@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
+from tm2tf.learning.bounds import binomial_below
 from tm2tf.learning.results import CONFIDENCE, Z, wilson
 from tm2tf.learning.trials import Outcome, Task
 from tm2tf.learning.verdicts import FALSE, HOLDS, Reading
@@ -76,6 +77,15 @@ class Size:
 
 NORMAL = 30
 """Trials from which on the interval of a mean is the normal one: the customary number."""
+
+LUCK = 1e-6
+"""A theorem counts as contradicted where what was seen has a smaller chance than this, given that
+the theorem holds. A report has some hundred rows with a limit, so it has a false alarm with a
+chance of some 1 in 10,000. The intervals of 95% that rows show would give several in each report,
+if rates were at their limits."""
+
+LUCKY = 4.753424308822899
+"""The normal distribution's quantile at 1 - `LUCK`."""
 
 CHEAP = 5
 """How many times more trials an experiment has that trains nothing."""
@@ -139,6 +149,7 @@ class Rate:
         mean: of the error that is compared with eps.
         mean_low: lower end of the mean's interval (95%).
         mean_high: upper end.
+        mean_floor: what the mean is above, but for a chance of `LUCK`.
         mean_limit: what the mean stays below by a theorem; None if none says so.
     """
 
@@ -157,13 +168,29 @@ class Rate:
     mean: float
     mean_low: float
     mean_high: float
+    mean_floor: float
     mean_limit: float | None = None
 
     @property
+    def over_limit(self) -> bool:
+        """Whether so many failures have a chance below `LUCK` at a rate of `limit`.
+
+        P(Binomial(trials, limit) >= failures), exactly: that at most trials - failures succeed.
+        """
+        if self.limit is None:
+            return False
+        succeeded = self.trials - self.failures
+        return binomial_below(succeeded + 1, self.trials, 1 - self.limit) < LUCK
+
+    @property
+    def over_mean_limit(self) -> bool:
+        """Whether the mean is above `mean_limit`, but for a chance of `LUCK`."""
+        return self.mean_limit is not None and self.mean_floor > self.mean_limit
+
+    @property
     def exceeded(self) -> bool:
-        """Whether the experiment contradicts a theorem: an interval lies above its limit."""
-        over_rate = self.limit is not None and self.low > self.limit
-        return over_rate or (self.mean_limit is not None and self.mean_low > self.mean_limit)
+        """Whether the experiment contradicts a theorem."""
+        return self.over_limit or self.over_mean_limit
 
 
 def rate(
@@ -180,7 +207,11 @@ def rate(
     low, high = wilson(failures, trials)
     mean = float(sums[name][place]) / trials
     variance = max(0.0, float(sums[f"{name}_squares"][place]) / trials - mean**2)
-    half = Z * math.sqrt(variance / (trials - 1)) if trials >= NORMAL else _hoeffding(trials)
+    if trials >= NORMAL:
+        deviation = math.sqrt(variance / (trials - 1))
+        half, far = Z * deviation, LUCKY * deviation
+    else:
+        half, far = _hoeffding(trials, (1 - CONFIDENCE) / 2), _hoeffding(trials, LUCK)
     return Rate(
         **described,
         trials=trials,
@@ -192,13 +223,14 @@ def rate(
         mean=mean,
         mean_low=max(0.0, mean - half),
         mean_high=min(1.0, mean + half),
+        mean_floor=max(0.0, mean - far),
         mean_limit=mean_limit,
     )
 
 
-def _hoeffding(trials: int) -> float:
-    """Return half the interval of a mean of numbers between 0 and 1, whatever their law."""
-    return math.sqrt(math.log(2 / (1 - CONFIDENCE)) / (2 * trials))
+def _hoeffding(trials: int, chance: float) -> float:
+    """Return what the mean of numbers between 0 and 1 is off by to one side, but for a chance."""
+    return math.sqrt(math.log(1 / chance) / (2 * trials))
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +335,7 @@ class Report:
 def guaranteed(rows: Iterable[Rate], sense: str) -> Reading:
     """Return whether all guaranteed rates kept their limits."""
     limited = [row for row in rows if row.limit is not None]
-    over = [row for row in limited if row.low > (row.limit or 0.0)]
+    over = [row for row in limited if row.over_limit]
     worst = max(over or limited, key=lambda row: (row.rate, row.trials))
     shown = (
         f"{worst.failures} of {worst.trials} failed at n = {worst.examples:,} "

@@ -202,14 +202,14 @@ def _named(row: Rate) -> str:
 def _limits(row: Rate) -> str:
     """Say what was guaranteed, and what was seen."""
     said = []
-    if row.limit is not None and row.low > row.limit:
+    if row.over_limit:
         said.append(
             f"{row.failure} in {row.failures:,} of {row.trials:,} trials, so a rate of "
             f"{row.low:.3f} at least; guaranteed: {row.limit} at most"
         )
-    if row.mean_limit is not None and row.mean_low > row.mean_limit:
+    if row.over_mean_limit:
         said.append(
-            f"mean {row.mean:.4f}, {row.mean_low:.4f} at least; guaranteed: "
+            f"mean {row.mean:.4f}, {row.mean_floor:.4f} at least; guaranteed: "
             f"{row.mean_limit:.4f} at most"
         )
     return "; ".join(said)

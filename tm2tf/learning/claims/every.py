@@ -39,6 +39,11 @@ MOST_EXAMPLES = {"halfspaces": 2_000, "in_context": 20_000}
 too small for the solver; and a prompt of more is read for minutes, since attention takes the square
 of its length."""
 
+MOST_READ = 2**23
+"""Names of contexts and words, times names and examples, of a prompt at most: a prompt has some
+numbers for each name and example, and weights for each pair of names. At most six seconds were
+taken by both runtimes for a prompt that has nearly so many."""
+
 DONE_WITH = {"halfspaces": "separate", "in_context": "put into a prompt"}
 """What such an experiment does with its examples."""
 
@@ -159,6 +164,15 @@ def _check_examples(claim: Claim, experiment: Experiment) -> None:
     """
     kind = experiment["kind"]
     count = experiment.get("contexts", 1) * int(np.max(experiment["examples"]))
+    if kind == "in_context":
+        names = experiment["contexts"] + experiment["words"]
+        if names * (names + count) > MOST_READ:
+            raise InputError(
+                f"claim {claim.name} would put {count:,} examples of {names:,} contexts and words "
+                f"into a prompt, and takes {max(0, MOST_READ // names - names):,} at most for so "
+                "many names; take a larger eps, a smaller vocabulary or a shorter length, or leave "
+                "the claim out with --claim"
+            )
     if count > MOST_EXAMPLES.get(kind, count):
         raise InputError(
             f"claim {claim.name} would {DONE_WITH[kind]} {count:,} examples in each trial, and "

@@ -128,7 +128,8 @@ def _rates(size: Size, results: Results, law: str) -> Iterator[Rate]:
     yield rate(found, "tuned", by="fine-tuned", **total, **at)
     yield rate(found, "counted", by="counting, same examples", **total, **at)
     prompted = results[sides(size, "in_context", law)]
-    yield rate(prompted, "sup", by="in context, through weights", limit=limit, **sup, **at)
+    # a few trials say nothing of a rate: what is checked is that weights and counting are equal
+    yield rate(prompted, "sup", by="in context, through weights", **sup, **at)
     yield rate(prompted, "tv", by="in context, through weights", **total, **at)
 
 

@@ -110,8 +110,9 @@ def _rates(size: Size, results: Results) -> Iterator[Rate]:
                 claim="D", by="counting", failure=failure, setting=f"error {error}",
                 size="fixed_predictor" if seen == n else "", examples=seen,
             )  # fmt: skip
+    # a few trials say nothing of a rate: what is checked is that weights and counting are equal
     yield rate(
-        results[in_context(size)], "tv", limit=size.delta, claim="D",
+        results[in_context(size)], "tv", claim="D",
         by="in context, through weights", failure=failure, setting="error 0.5",
         size="fixed_predictor", examples=n,
     )  # fmt: skip
@@ -131,7 +132,7 @@ def _learning(size: Size, rates: list[Rate]) -> Reading:
     shown = ", ".join(f"{row.mean:.3f} for {row.setting}" for row in rows)
     false = any(row.low > size.delta for row in rows)
     return Reading(
-        "ln(2/delta) / (2 eps^2) examples, the paper's form, are enough to learn",
+        "ln(2/delta) / (2 eps^2) examples, of the paper's order, are enough to learn",
         FALSE if false else HOLDS,
         f"mean error of separators trained on {rows[0].examples}: {shown}",
     )

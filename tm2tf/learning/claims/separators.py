@@ -249,7 +249,7 @@ def _own(size: Size, rates: list[Rate]) -> Rate:
 def _mean(size: Size, rates: list[Rate], growth: list[Growth]) -> Reading:
     """Return whether (d + 1)/eps - 1 is enough in the mean, and grows as what is enough does."""
     sense = "(d + 1)/eps - 1 examples are enough for a mean error of eps: O(d/eps)"
-    over = [row for row in rates if row.mean_limit is not None and row.mean_low > row.mean_limit]
+    over = [row for row in rates if row.over_mean_limit]
     own = over[0] if over else _own(size, rates)
     shown = f"mean error {own.mean:.3f} at n = {own.examples} ({own.setting}), "
     shown += f"limit {own.mean_limit:.3f}"

@@ -338,7 +338,11 @@ def _fewer(enough: Mapping[tuple[str, float], Reach], once: str, level: float) -
 
 def _biased(rows: Sequence[Mapping[str, Any]]) -> Reading:
     """Return whether rules among the nearest are further from the data than even draws are."""
-    pairs = list(zip(_of(rows, NEAREST), _of(rows, UNIFORM), strict=True))
+    drawn = {row["examples"]: row for row in _of(rows, UNIFORM)}
+    # where the runs have few steps, the nearest are all in the prompt before the greatest size
+    pairs = [
+        (row, drawn[row["examples"]]) for row in _of(rows, NEAREST) if row["examples"] in drawn
+    ]
     apart = [pair for pair in pairs if pair[0]["from_data_low"] > pair[1]["from_data_high"]]
     near, even = max(
         apart or pairs, key=lambda pair: float(pair[0]["from_data"] - pair[1]["from_data"])
