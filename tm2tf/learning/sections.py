@@ -295,6 +295,9 @@ def sizes(ask: Ask) -> list[Section]:
     found = claims.run(size, folder=ask.folder, workers=ask.workers)
     result = claims.as_json(found)
     save_json(ask.folder, "bounds", result | {"settings": asdict(size)})
+    for name in ("rates", "growth"):
+        rows = [asdict(row) for report in found.reports for row in getattr(report, name)]
+        save_csv(ask.folder, f"bounds-{name}", rows)
     table = bounds.table(
         size.eps, size.delta, size.contexts, size.vocabulary, size.length, size.dimensions
     )
