@@ -301,6 +301,19 @@ def test_a_changed_rule_is_a_differing_update(data):
     assert not run.holds
 
 
+def test_numbers_left_wrong_at_the_end_are_noticed(data, monkeypatch):
+    """Here the averaged machine answers by its last weights, as if it had forgotten the sums."""
+    monkeypatch.setattr(perceptron, "take_sums", seq)
+    machine = perceptron.build.__wrapped__(0, True)
+    learner = sft.Learner("averaged", epochs=1)
+    found = sft.run_beside(compile_model(machine), replace(data, queries=data.queries[:0]), learner)
+    assert found.check.divergence is None
+    assert found.first_difference is None
+    assert found.first_sum is None
+    assert not found.final_equal
+    assert not found.holds
+
+
 @pytest.mark.parametrize("direction", ["tape0.move", "tape1.move", "tape2.move"])
 def test_a_broken_weight_is_noticed(data, model, direction):
     """The embedding of one token of an update says that a head went the other way."""

@@ -95,7 +95,7 @@ class Agreement:
         first_sum: the same for the sums, by example seen.
         answers: the machine's labels for the queries, `expected` the reference's.
         trained: what torch did, for learners that train.
-        final: the numbers the machine answers by.
+        final: the numbers the machine answers by; `final_equal`: whether they are the reference's.
     """
 
     check: Check
@@ -110,6 +110,7 @@ class Agreement:
     expected: tuple[int, ...]
     trained: Trained | None
     final: tuple[int, ...]
+    final_equal: bool
 
     @property
     def answers_equal(self) -> int:
@@ -124,6 +125,7 @@ class Agreement:
             and self.check.outcome == "accepted"
             and self.first_difference is None
             and self.first_sum is None
+            and self.final_equal
             and self.answers == self.expected
         )
 
@@ -190,13 +192,15 @@ def run_beside(
     each = 2 if learner.averaged else 1
     weights = tuple(w[::each] for w in replay.noted.get(perceptron.UPDATED, []))
     sums = tuple(w[1::2] for w in replay.noted.get(perceptron.SUMMED, []))
-    trained, different, different_sum = None, None, None
+    final = replay.fields()[::each] if learner.trains else ()
+    trained, different, different_sum, final_equal = None, None, None, True
     if learner.trains:
         trained = fine_tune(
             data.features, data.labels, epochs=learner.epochs, margin=learner.margin, theta=theta
         )
-        final = trained.sums[-1] if learner.averaged else trained.final
-        expected = predict(final, data.queries)
+        answers_by = trained.sums[-1] if learner.averaged else trained.final
+        expected = predict(answers_by, data.queries)
+        final_equal = first_difference([final], answers_by[None]) is None
         different = first_difference(weights, trained.weights)
         if learner.averaged:
             different_sum = first_difference(sums, trained.sums)
@@ -217,7 +221,8 @@ def run_beside(
         answers=layout.read_answers(replay.cells(0), len(data.queries)),
         expected=expected,
         trained=trained,
-        final=replay.fields()[::each] if learner.trains else (),
+        final=final,
+        final_equal=final_equal,
     )
 
 

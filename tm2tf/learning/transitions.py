@@ -158,7 +158,10 @@ def _streams(
     sequences, targets, first = [], [], []
     for run in runs:
         prompt = base.prompt(base.machine.initial([run.word]))
-        following = [emitted.get(rule, ids.get(rule.split()[-1], -1)) for rule in run.rules]
+        # a rule that is missing ends the run by the token that its example ends in
+        following = [
+            emitted[rule] if rule in emitted else ids[rule.split()[-1]] for rule in run.rules
+        ]
         sequences.append([*prompt, *following[:-1]])
         targets += following
         first.append(len(prompt) - 1)

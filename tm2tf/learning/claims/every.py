@@ -41,8 +41,8 @@ of its length."""
 
 MOST_READ = 2**23
 """Names of contexts and words, times names and examples, of a prompt at most: a prompt has some
-numbers for each name and example, and weights for each pair of names. At most six seconds were
-taken by both runtimes for a prompt that has nearly so many."""
+numbers for each name and example, and weights for each pair of names. Both runtimes took some
+seconds for a prompt that has nearly so many."""
 
 DONE_WITH = {"halfspaces": "separate", "in_context": "put into a prompt"}
 """What such an experiment does with its examples."""
