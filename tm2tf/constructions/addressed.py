@@ -107,8 +107,20 @@ def prompt(machine: Machine, configuration: Configuration, options: Options) -> 
     Raises:
         ConfigurationError: its state is not the machine's start state, or it does not fit.
     """
+    return placed(machine, configuration, options, None)
+
+
+def placed(
+    machine: Machine, configuration: Configuration, options: Options, zero: int | None
+) -> Prompt:
+    """Return the `prompt` with address 0 at a given cell of the tape (None: in the middle).
+
+    Raises:
+        ConfigurationError: its state is not the machine's start state, or it does not fit.
+    """
     require_start(machine, configuration)
-    tokens, heads, origins = given(machine, configuration, Addresses(options["tape"]))
+    addresses = Addresses(options["tape"])
+    tokens, heads, origins = given(machine, configuration, addresses, zero)
     if machine.tapes == 1:
         begin = [_start_token(heads[0])]
     else:

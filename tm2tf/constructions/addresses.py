@@ -155,17 +155,26 @@ def cell_token(machine: Machine, t: int, symbol: str, address: int) -> str:
 
 
 def given(
-    machine: Machine, configuration: Configuration, addresses: Addresses
+    machine: Machine, configuration: Configuration, addresses: Addresses, zero: int | None = None
 ) -> tuple[list[str], list[int], tuple[int, ...]]:
-    """Return the tokens of a start's cells, its heads, and the tapes' addresses of cell 0.
+    """Return the tokens of a start's cells, its heads, and the addresses of the tapes' first cells.
+
+    `zero`: the cell of the tape that address 0 is put at; if None, all lies in the middle.
 
     Raises:
         ConfigurationError: a tape does not fit.
     """
     tokens: list[str] = []
-    origins = tuple(origin(tape, addresses) for tape in configuration.tapes)
+    middle = tuple(origin(tape, addresses) for tape in configuration.tapes)
+    origins = middle if zero is None else (-zero,) * machine.tapes
     for t, (tape, first) in enumerate(zip(configuration.tapes, origins, strict=True)):
         place = tape.origin - first
+        ends = (tape.head - first, *([place, place + len(tape.contents) - 1] * bool(tape.contents)))
+        if not 0 <= min(ends) <= max(ends) < addresses.cells:
+            raise ConfigurationError(
+                f"head and contents of the start reach from cell {min(ends)} to {max(ends)} if "
+                f"address 0 is cell {zero}, and the tape has cells 0 to {addresses.cells - 1}"
+            )
         tokens += [cell_token(machine, t, s, place + i) for i, s in enumerate(tape.contents)]
     heads = [t.head - first for t, first in zip(configuration.tapes, origins, strict=True)]
     return tokens, heads, origins
