@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tm2tf import formats
 from tm2tf.compiler import Compiled, compile_machine, recompile, with_machine
@@ -21,6 +21,7 @@ from tm2tf.weights import folder
 from tm2tf.weights.model import Weights
 
 if TYPE_CHECKING:
+    from tm2tf.export.bundle import Bundle
     from tm2tf.verify.lockstep import Check
 
 Input = str | Tape
@@ -214,6 +215,34 @@ def compile(  # noqa: A001 - the word that people use
     """
     found = machine if isinstance(machine, Machine) else load(machine)
     return Model(compile_machine(found, construction, target, options))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exported:
+    """What was written: the bundle, and the bytes of each file by name."""
+
+    bundle: Bundle
+    sizes: dict[str, int]
+
+
+def export(machine: Machine | str | Path, to: str, output: str | Path, **options: Any) -> Exported:
+    """Write a machine as a checkpoint that others' programs run.
+
+    `to` is a format of `export.formats`; `options` are those of `export.bundle.bundle`, such as
+    `tape=256, steps=1000, dtype="float32"`.
+
+    Raises:
+        BoundError: it would not be exact; the message says what would.
+        ExtraError: a package that the format needs is not installed.
+        ArtifactError: the folder cannot be written.
+    """
+    from tm2tf.export import formats as targets
+    from tm2tf.export.bundle import bundle
+
+    target = targets.by_name(to)
+    found = machine if isinstance(machine, Machine) else load(machine)
+    made = bundle(found, target.architecture, **options)
+    return Exported(made, targets.write(made, target, Path(output)))
 
 
 def verify(

@@ -18,9 +18,10 @@ is accumulated in float32, whatever the dtype of the factors, as long as
 
     (n + 1) 2^K <= 2^24.                                                              (G)
 
-The factors are powers of two, so they are exact in each dtype; C sqrt(d_head) is split evenly
-between query and key, which matters in float16: its greatest power of two is 2^15, and padding has twice the key. d_head = 256,
-as sqrt(d_head) = 16 and its own root 4, by which some kernels scale q and k, are powers of two.
+The factors are powers of two, so they are exact in each dtype. C sqrt(d_head) is split evenly
+between query and key, which matters in float16: its greatest power of two is 2^15, and padding has
+twice the key. d_head = 256, as sqrt(d_head) = 16 and its own root 4, by which some kernels scale q
+and k, are powers of two.
 
 Llama (original). Rotary positions are relative. On a pair of dimensions that turns by w = phi / P
 a position, a query (0, A) and a key (1, 0) give the score -A sin(w (t - j)), for a key j at the
@@ -79,6 +80,9 @@ PHI = 0.2526
 
 GREATEST_BASE = 1e37
 """Bases of rotary frequencies stay below it: float32 ends at 3.4e38, past which recency is gone."""
+
+STILL = 2.0**-26
+"""A loss at which cosines are 1 in float32: half of its distance from 1 to the number below."""
 
 LOGIT = 64.0
 """Nats by which the right token leads: 1 - p < vocabulary * e^-64 = vocabulary * 1.6e-28."""
@@ -194,14 +198,14 @@ def rotary(agree: int, wide: int, positions: int, dtype: Dtype, asks: bool) -> R
     while True:
         # the least pair whose base is not too great leaves the contents slowest
         pair = max(1, math.ceil(half * math.log(positions / PHI) / math.log(GREATEST_BASE)))
-        if pair + wide < half:
+        theta = (positions / PHI) ** (half / pair)
+        loss = (theta ** (wide / half - 1) * positions) ** 2 / 2
+        # in half precision cosines that are not 1 cost more than wider heads do
+        if pair + wide < half and (dtype.bits == 24 or loss <= STILL):
             break
         half *= 4
-    theta = (positions / PHI) ** (half / pair)
     w = PHI / positions
     A = 2.0 ** math.ceil(math.log2(LLAMA_R / w))
-    fastest = theta ** (-(half - wide) / half)
-    loss = (fastest * positions) ** 2 / 2
     sine = math.sin(PHI)
     tau_c, tau_s = 4 * UNIT, 8 * UNIT
     if dtype.bits < 24:
@@ -214,7 +218,7 @@ def rotary(agree: int, wide: int, positions: int, dtype: Dtype, asks: bool) -> R
         error = 2 * (tau_c + tau_s) * A * sine + 2 * (pair + 2) * UNIT * A * PHI
         error += (4 * A * sine + 2 * agree * C) * UNIT
         error += 2 * (agree + 3) * (agree * C + 2 * A * sine) * UNIT
-        if loss > 2.0**-26:
+        if loss > STILL:
             error += 2 * tau_c * agree * C
     step = A * w * math.cos(PHI) / 2 if asks else A * w * math.cos(PHI)
     if asks:  # what is compared with the recency is rounded itself
