@@ -5,6 +5,7 @@ Contexts of a few tokens show it: their position ids put these tokens anywhere i
 """
 
 import random
+import sys
 from itertools import pairwise
 
 import pytest
@@ -124,7 +125,8 @@ def test_where_it_breaks(architecture, dtype, unchecked, monkeypatch, capsys):
             n for n in times if wrong(architecture, agree, n * bound, dtype, monkeypatch) > 0
         )
         with capsys.disabled():
-            print(f"\n{architecture} {dtype} n={agree}: bound {bound:,}, wrong at {first} times it")
+            where = f"bound {bound:,}, wrong at {first} times it"
+            sys.stdout.write(f"\n{architecture} {dtype}, n = {agree}: {where}")
         assert first > 1
 
 
