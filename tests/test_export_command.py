@@ -30,7 +30,8 @@ tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
 batch = tokenizer(sys.argv[2:], return_tensors="pt", padding=True)
 written = model.generate(**batch)
-print(json.dumps([type(model).__name__, *tokenizer.batch_decode(written, skip_special_tokens=True)]))
+texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+print(json.dumps([type(model).__name__, *texts]))
 """
 """A user's program: no import of ours can succeed in it."""
 
