@@ -32,13 +32,13 @@ from tm2tf import api
 from tm2tf.compiler import Compiled, compile_machine
 from tm2tf.constructions.canonical import canonical_start
 from tm2tf.errors import InputError
-from tm2tf.formats import by_name
+from tm2tf.learning.curves import rows_by_size
 from tm2tf.learning.fine_tuning import Examples, Trained, collect, directions_of, streams_of, train
 from tm2tf.learning.noisy_machine import NoisyMachine, Step, expected_distance
 from tm2tf.learning.observations import Teacher, distinct_words, inputs_of
 from tm2tf.learning.results import mean_interval
 from tm2tf.learning.transitions import FEATURES, Settings, with_examples
-from tm2tf.learning.trials import Outcome, Progress, Task, run_trials
+from tm2tf.learning.trials import Outcome, Progress, Task
 from tm2tf.machine.spec import Machine
 from tm2tf.runtime.model import Transformer
 from tm2tf.runtime.threads import few_threads
@@ -331,26 +331,19 @@ def curve(
 
     `most_shown` is the greatest distance between the two models in a context that was shown.
     """
-    text = by_name("native").dump(machine)
-    tasks = [
-        {
-            "machine": text,
-            "noise": noise,
-            "sizes": list(sizes),
-            "settings": asdict(replace(settings, seed=settings.seed + number)),
-        }
-        for number in range(seeds)
-    ]
-    outcomes = run_trials(trial, tasks, folder=folder, workers=workers, on_progress=on_progress)
+    each_seed = [asdict(replace(settings, seed=settings.seed + n)) for n in range(seeds)]
+    found = rows_by_size(
+        trial, machine, sizes, each_seed, asked={"noise": noise},
+        folder=folder, workers=workers, on_progress=on_progress,
+    )  # fmt: skip
     rows: list[dict[str, float | int]] = []
-    for place, size in enumerate(sizes):
-        each = [outcome["rows"][place] for outcome in outcomes]
+    for size, each in found:
         row: dict[str, float | int] = {"examples": size, "seeds": seeds}
         for name in DISTANCES:
-            mean, low, high = mean_interval([found[name] for found in each])
+            mean, low, high = mean_interval([one[name] for one in each])
             row |= {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high)}
-        row["expected"] = sum(found["expected"] for found in each) / seeds
-        row["most_shown"] = max(found["most_shown"] for found in each)
-        row["fitted"] = sum(found["fitted"] for found in each)
+        row["expected"] = sum(one["expected"] for one in each) / seeds
+        row["most_shown"] = max(one["most_shown"] for one in each)
+        row["fitted"] = sum(one["fitted"] for one in each)
         rows.append(row)
     return rows

@@ -31,8 +31,8 @@ from tm2tf.constructions.construction import Options, Prompt
 from tm2tf.constructions.tokens import step_token
 from tm2tf.constructions.universal import prompt_of
 from tm2tf.errors import InputError
-from tm2tf.formats import by_name
 from tm2tf.learning.coverage import predicted
+from tm2tf.learning.curves import rows_by_size
 from tm2tf.learning.fine_tuning import (
     MOST_STEPS,
     NEURONS,
@@ -46,7 +46,7 @@ from tm2tf.learning.fine_tuning import (
 )
 from tm2tf.learning.observations import Observed, Teacher, distinct_words, inputs_of
 from tm2tf.learning.results import share_interval
-from tm2tf.learning.trials import Outcome, Progress, Task, run_trials
+from tm2tf.learning.trials import Outcome, Progress, Task
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.verify.lockstep import lockstep
 from tm2tf.weights.folder import weights_sha256
@@ -374,26 +374,20 @@ def curve(
     examples, `predicted_...` its expectation by the formula of `coverage`; `unexpected` counts runs
     as `compare` does, all seeds together.
     """
-    text = by_name("native").dump(machine)
-    tasks = [
-        {
-            "machine": text,
-            "sizes": list(sizes),
-            "settings": asdict(replace(settings, seed=settings.seed + number)),
-        }
-        for number in range(seeds)
-    ]
-    outcomes = run_trials(trial, tasks, folder=folder, workers=workers, on_progress=on_progress)
+    each_seed = [asdict(replace(settings, seed=settings.seed + n)) for n in range(seeds)]
+    found = rows_by_size(
+        trial, machine, sizes, each_seed,
+        folder=folder, workers=workers, on_progress=on_progress,
+    )  # fmt: skip
     rows: list[dict[str, float | int]] = []
-    for place, size in enumerate(sizes):
-        each = [outcome["rows"][place] for outcome in outcomes]
+    for size, each in found:
         row: dict[str, float | int] = {"examples": size, "seeds": seeds}
         for name in ("fine_tuned", "in_context"):
-            mean, low, high = share_interval([found[name] for found in each])
+            mean, low, high = share_interval([one[name] for one in each])
             row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         for name in ("shown", "predicted_low", "predicted_high"):
-            row[name] = math.fsum(found[name] for found in each) / seeds
+            row[name] = math.fsum(one[name] for one in each) / seeds
         for name in ("unexpected", "fitted"):
-            row[name] = sum(found[name] for found in each)
+            row[name] = sum(one[name] for one in each)
         rows.append(row)
     return rows
