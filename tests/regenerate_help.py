@@ -6,15 +6,17 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from tm2tf.cli import COMMANDS, group
+from tm2tf.cli.kat_command import STEPS
 from tm2tf.cli.learn_command import EXPERIMENTS
 
 FOLDER = Path(__file__).resolve().parent / "golden" / "help"
 
 
-GROUPS = ("learn",)
+GROUPS = ("learn", "kat")
 LEAVES = (
     *(command for command in COMMANDS if command not in GROUPS),
     *(f"learn {experiment}" for experiment in EXPERIMENTS),
+    *(f"kat {command}" for command in STEPS),
 )
 """The commands that do something, as they are typed."""
 

@@ -25,6 +25,8 @@ COMMANDS = {
     "verify": "Check every step of the weights against the machine.",
     "compare": "Set constructions side by side on one machine.",
     "inspect": "Show the weights, with a name for everything in them.",
+    "export": "Write a machine as a checkpoint for other programs.",
+    "kat": "Test inference engines with runs whose answer is known.",
     "learn": "Compare fine-tuning with examples in the prompt.",
     "convert": "Write a machine in another format.",
     "examples": "List or run the worked examples.",

@@ -10,9 +10,11 @@ from tm2tf.lowering.stock.precision import LOGIT
 
 SUPPOSED = {
     "gpt2": "scores are accumulated and put through softmax in float32, whatever the dtype of "
-    "their factors (transformers: attn_implementation sdpa, or eager in float32)",
+    "their factors (transformers: attn_implementation sdpa, or eager in float32), and positions "
+    "that are masked are left out whatever their scores",
     "llama": "scores are accumulated and put through softmax in float32, angles of rotary "
-    "positions are computed in float32, and cached keys keep the dtype",
+    "positions are computed in float32, cached keys keep the dtype, and positions that are masked "
+    "are left out whatever their scores",
 }
 DERIVED = "tm2tf/lowering/stock/precision.py, docs/checkpoints.md"
 

@@ -1,0 +1,1 @@
+"""`make` and `run` of `tm2tf kat`, one file each, imported when called."""
