@@ -6,6 +6,10 @@ that begins with `error:` goes with exit code 2, all other with 0; a command wit
 need only succeed. `$ cat FILE` is not run: it makes FILE of the lines below it. Commands run in a
 fresh folder that holds such files, the whole machines of the document's ```yaml blocks as
 NAME.yaml, what earlier commands of the document wrote, and links to the project's folders.
+
+A ```python block is run on its own, beside what the commands before it wrote. Each line with
+`print(` says in its comment what it prints, `...` for anything. What needs a package that is not
+installed is skipped.
 """
 
 import json
@@ -70,6 +74,39 @@ FACTS = {  # what an example must print, for each example there is
         "2,869 steps, each verified; first difference: None",
         "[0, -2]  +1  +1",
     ],
+    "08-a-checkpoint-for-transformers": [
+        "GPT2LMHeadModel.generate() writes 107 tokens",
+        "1R>Z@5    .  .  .  .  1 [0] 1  1  1  1  1  1  1  1  1  1  1  1  .  .\n\n   107 steps, 13",
+        "<bos> 1 0 1 1 <start>           19 steps, the last 1R>Z@11",
+        "0R>A@13     0L>C@12        1.0",
+        "the same run: True",
+    ],
+    "09-a-checkpoint-for-llama-cpp": [
+        "bb4               (blank)       107  None              1L>B@23 0L>C@22 1R>Z@23",
+        "binary-increment  111111111      20  None",
+    ],
+    "10-a-checkpoint-for-onnx": [
+        "<bos> tape0:0@8 tape0:1@9 tape0:1@10 tape0:0@11 <head:0@8> <head:1@8> <start>",
+        "4. By the simulator: accepted, 15 steps. Same tokens: True.",
+    ],
+    "11-scoring-a-circuit": [
+        "L0.H0 -> L0.N1    tape0.read=1                            transitions: A, 1 -> B, 1, L",
+        "16 of 101 possible edges. Proved by ablation over 1,920\n   outputs: True",
+        "gradient, on drawn contexts    14       1.00    0.88  embed -> L0.H0.q, embed -> L0.H0.k",
+        "ablation, on drawn contexts    16       1.00    1.00\n",
+    ],
+    "12-testing-an-engine": [
+        ": 23 passed, 0 wrong",
+        "`<stuck>` instead of `cR>one@3`",
+        "suspected: positions are off by one.",
+    ],
+}
+NEEDED = {  # the packages that an example needs, and the extra that has them
+    "08-a-checkpoint-for-transformers": (("tokenizers", "transformers"), "export"),
+    "09-a-checkpoint-for-llama-cpp": (("gguf", "llama_cpp"), "gguf,llama-cpp"),
+    "10-a-checkpoint-for-onnx": (("tokenizers", "onnx", "onnxruntime"), "onnx"),
+    "11-scoring-a-circuit": (("transformers",), "export"),
+    "12-testing-an-engine": (("tokenizers", "transformers"), "export"),
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -80,6 +117,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path, capsys):
     assert path.stem in FACTS, "say in FACTS what this example shows"
+    packages, extra = NEEDED.get(path.stem, ((), ""))
+    for package in packages:
+        pytest.importorskip(package, reason=f"needs the extra {extra}")
     runpy.run_path(str(path), run_name="__main__")
     printed = capsys.readouterr()
     for fact in FACTS[path.stem]:
@@ -248,6 +288,33 @@ def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeyp
     told = f"{path.name}:{command.line}: {command.text}\nshown:\n{shown}\nprinted:\n{printed}"
     if code != expected or not (shown == "\n" or agrees(command.shown, printed)):
         pytest.fail(f"{told}\nexit code {code}, expected {expected}", pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "block"),
+    [
+        pytest.param(path, block, id=f"{path.name}:{block.line}")
+        for path in DOCUMENTS
+        for block in blocks(path)
+        if block.language == "python"
+    ],
+)
+def test_python_in_a_document_prints_what_it_says(path, block, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    text = "\n".join(block.lines)
+    for package in re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE):
+        pytest.importorskip(package, reason=f"{path.name} shows what is run with it")
+    for command in commands(path):
+        folder = re.search(r" -o (\S+)", command.text)
+        if command.line < block.line and folder and f'"{folder[1]}' in text:
+            code, printed = run(command.text)
+            assert code == 0, printed
+    capsys.readouterr()
+    Path("shown.py").write_text(text, encoding="utf-8")
+    runpy.run_path("shown.py")
+    said = [line.rpartition("  # ")[2] for line in block.lines if "print(" in line]
+    assert agrees(said, capsys.readouterr().out), f"said {said}"
 
 
 @pytest.mark.parametrize(

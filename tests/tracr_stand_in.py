@@ -22,6 +22,14 @@ class Sop:
         self.kind, self.function, self.inputs = kind, function, inputs
         self.label = label or f"{kind}_{next(_COUNTER)}"
 
+    def named(self, name):
+        self.label = f"{name}_{next(_COUNTER)}"
+        return self
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
 
 def select(keys, queries, predicate):
     assert keys is queries is INDICES
@@ -82,6 +90,7 @@ class Compiler:
         assert not causal
         self.draw = random.Random(next(_COUNTER))
         self.length = max_seq_len
+        self.out = program
         self.sops = [INDICES, *ancestors(program, [])]
         self.values = values_of(self.sops, vocab, max_seq_len)
         labels = [BOS, PAD, ONE]
@@ -101,11 +110,26 @@ class Compiler:
             params |= self.attention(f"transformer/layer_{number}/attn", some)
             params |= self.mlp(f"transformer/layer_{number}/mlp", others)
         words = [*self.values[TOKENS], "compiler_bos", "compiler_pad"]
+        out = self.draw.sample(self.values[self.out], len(self.values[self.out]))
         return SimpleNamespace(
             params=params,
             residual_labels=self.labels,
-            model_config=SimpleNamespace(num_layers=len(made), key_size=self.size),
-            input_encoder=SimpleNamespace(encoding_map={w: i for i, w in enumerate(words)}),
+            model_config=SimpleNamespace(
+                num_layers=len(made),
+                num_heads=self.heads,
+                key_size=self.size,
+                mlp_hidden_size=self.width,
+                dropout_rate=0.0,
+                activation_function=relu,
+                layer_norm=False,
+                causal=False,
+            ),
+            input_encoder=SimpleNamespace(
+                encoding_map={w: i for i, w in enumerate(words)},
+                bos_token="compiler_bos",
+                pad_token="compiler_pad",
+            ),
+            output_encoder=SimpleNamespace(encoding_map={w: i for i, w in enumerate(out)}),
         )
 
     def linear(self, rows, columns):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from tm2tf.weights import folder
 from tm2tf.weights.model import Weights
 
 if TYPE_CHECKING:
-    from tm2tf.export.bundle import Bundle
     from tm2tf.verify.lockstep import Check
 
 Input = str | Tape
@@ -219,9 +218,10 @@ def compile(  # noqa: A001 - the word that people use
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exported:
-    """What was written: the bundle, and the bytes of each file by name."""
+    """What was written: facts about it, as JSON has them, and the bytes of each file by name."""
 
-    bundle: Bundle
+    machine: Machine
+    facts: Mapping[str, object]
     sizes: dict[str, int]
 
 
@@ -229,20 +229,20 @@ def export(machine: Machine | str | Path, to: str, output: str | Path, **options
     """Write a machine as a checkpoint that others' programs run.
 
     `to` is a format of `export.formats`; `options` are those of `export.bundle.bundle`, such as
-    `tape=256, steps=1000, dtype="float32"`.
+    `tape=256, steps=1000, dtype="float32"`; to tracr, the window alone: `tape=24`.
 
     Raises:
         BoundError: it would not be exact; the message says what would.
+        InputError: an option is missing, or is not for this format.
         ExtraError: a package that the format needs is not installed.
         ArtifactError: the folder cannot be written.
     """
     from tm2tf.export import formats as targets
-    from tm2tf.export.bundle import bundle
 
     target = targets.by_name(to)
     found = machine if isinstance(machine, Machine) else load(machine)
-    made = bundle(found, target.architecture, **options)
-    return Exported(made, targets.write(made, target, Path(output)))
+    made = targets.make(found, target, **options)
+    return Exported(found, made.facts, targets.put(made.files, target, Path(output)))
 
 
 def verify(

@@ -14,18 +14,20 @@ from tm2tf.cli.common import json_option, page, print_json
 @click.option("--to", "to", required=True, metavar="FORMAT", help="What to write; see above.")
 @click.option(
     "--construction",
-    default="addressed",
-    show_default=True,
-    help="addressed (so many steps), or summarised-addressed (a context of fixed length).",
+    help="addressed (so many steps), or summarised-addressed (a context of fixed length).  "
+    "[default: addressed]",
 )
-@click.option("--tape", default=256, show_default=True, help="Cells of each tape.")
+@click.option(
+    "--tape",
+    type=int,
+    help="Cells of each tape; to tracr, of the window.  [default: 256; to tracr 24]",
+)
 @click.option("--steps", type=int, help="Steps it has to be exact for (addressed).")
 @click.option("--context", type=int, help="Longest context (summarised-addressed).")
 @click.option(
     "--dtype",
-    default="float32",
-    show_default=True,
-    help="float32, bfloat16 or float16: of weights, activations and cached keys.",
+    help="float32, bfloat16 or float16: of weights, activations and cached keys.  "
+    "[default: float32]",
 )
 @click.option(
     "--origin",
@@ -54,7 +56,8 @@ def command(machine: str, to: str, output: str, as_json: bool, **asked: Any) -> 
       tracr             what tracr compiles, one step of the machine
 
     The longest context in which it is exact is derived; more is refused. The folder has the
-    weights, a tokenizer, a model card, the bounds, names for everything, and the circuit.
+    weights, a tokenizer, a model card, the bounds, names for everything, and the circuit (from
+    tracr, weights, card, bound and names).
 
     \b
     Example:
@@ -62,21 +65,13 @@ def command(machine: str, to: str, output: str, as_json: bool, **asked: Any) -> 
     """  # noqa: D301
     from tm2tf import api
 
-    done = api.export(machine, to, output, **asked)
+    # what is not asked for is the format's to choose: formats have different options
+    given = {name: value for name, value in asked.items() if value is not None}
+    done = api.export(machine, to, output, **given)
     facts: dict[str, object] = {
-        "machine": done.bundle.machine.name,
+        "machine": done.machine.name,
         "format": to,
-        "architecture": done.bundle.checkpoint.architecture,
-        "construction": done.bundle.construction,
-        "dtype": done.bundle.checkpoint.limits.dtype,
-        "tape_cells": done.bundle.cells,
-        "steps": done.bundle.steps,
-        "positions": done.bundle.checkpoint.limits.positions,
-        "greatest_positions": done.bundle.checkpoint.limits.greatest,
-        "layers": len(done.bundle.checkpoint.layers),
-        "d_model": len(done.bundle.checkpoint.directions),
-        "vocab": len(done.bundle.tokens),
-        "parameters": done.bundle.checkpoint.parameters,
+        **done.facts,
         "path": output,
         "files": done.sizes,
     }

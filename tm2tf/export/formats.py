@@ -1,15 +1,16 @@
-"""The table of formats, and how a bundle is written in one of them."""
+"""The table of formats, and how a machine is written in one of them."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tm2tf.errors import ArtifactError, choose
-from tm2tf.export.bundle import Bundle
+from tm2tf.export.bundle import Bundle, bundle
+from tm2tf.machine.spec import Machine
 from tm2tf.weights.files import locked, replace_files
 
 Files = dict[str, bytes]
@@ -22,16 +23,25 @@ class Format:
     Attributes:
         name: what `--to` calls it.
         summary: what it is.
-        architecture: what it is a checkpoint of.
-        module: the module of `tm2tf.export` whose `files(bundle)` returns what is written.
+        architecture: the stock architecture that it is a checkpoint of; None if it is of none.
+        module: the module of `tm2tf.export` that makes it: by `files(bundle)`, which returns what
+            is written; without a stock architecture by `make(machine, **options)`, a `Made`.
         main: the file that says that a folder holds it.
     """
 
     name: str
     summary: str
-    architecture: Literal["gpt2", "llama"]
+    architecture: Literal["gpt2", "llama"] | None
     module: str
     main: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A machine in a format: facts about it, as JSON has them, and files by name."""
+
+    facts: Mapping[str, object]
+    files: Files
 
 
 FORMATS = (
@@ -46,6 +56,7 @@ FORMATS = (
         "transformer_lens",
         "transformer_lens.json",
     ),
+    Format("tracr", "tracr's own model of one step of the machine", None, "tracr", "params.npz"),
 )
 
 
@@ -54,21 +65,62 @@ def by_name(name: str) -> Format:
     return choose("format", name, FORMATS)
 
 
+def make(machine: Machine, target: Format, **options: Any) -> Made:
+    """Return a machine in a format.
+
+    `options` are those of `bundle.bundle`, or of `make` in the format's module.
+
+    Raises:
+        BoundError: it would not be exact; the message says what would.
+        InputError: an option is missing, or is not for this format.
+        ExtraError: a package that the format needs is not installed.
+    """
+    if target.architecture is None:
+        own: Callable[..., Made] = _module(target).make
+        return own(machine, **options)
+    made = bundle(machine, target.architecture, **options)
+    return Made(facts(made), _files(made, target))
+
+
+def facts(made: Bundle) -> dict[str, object]:
+    """Return what there is to say of a bundle; steps are None where there is no end to them."""
+    checkpoint = made.checkpoint
+    return {
+        "architecture": checkpoint.architecture,
+        "construction": made.construction,
+        "dtype": checkpoint.limits.dtype,
+        "tape_cells": made.cells,
+        "steps": made.steps,
+        "positions": checkpoint.limits.positions,
+        "greatest_positions": checkpoint.limits.greatest,
+        "layers": len(checkpoint.layers),
+        "d_model": len(checkpoint.directions),
+        "vocab": len(made.tokens),
+        "parameters": checkpoint.parameters,
+    }
+
+
 def write(bundle: Bundle, target: Format, folder: Path) -> dict[str, int]:
-    """Write a bundle into a folder, which is made if need be; return the sizes of its files.
+    """Write a bundle into a folder; return the sizes of its files. See `put`.
+
+    Raises:
+        ExtraError: a package that the format needs is not installed.
+    """
+    return put(_files(bundle, target), target, folder)
+
+
+def put(made: Files, target: Format, folder: Path) -> dict[str, int]:
+    """Write files into a folder, which is made if need be; return their sizes.
 
     Files of the same names are replaced, others left alone.
 
     Raises:
         ArtifactError: the folder cannot be written, or holds another format.
-        ExtraError: a package that the format needs is not installed.
     """
-    make: Callable[[Bundle], Files] = importlib.import_module(f"tm2tf.export.{target.module}").files
-    made = make(bundle)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, exclusive=True):
-            _require_free(folder, target)
+            _require_free(folder, target, made)
             replace_files(folder, made.items())
     except OSError as error:
         raise ArtifactError(
@@ -78,11 +130,30 @@ def write(bundle: Bundle, target: Format, folder: Path) -> dict[str, int]:
     return {name: len(data) for name, data in made.items()}
 
 
-def _require_free(folder: Path, target: Format) -> None:
+def _module(target: Format) -> Any:
+    return importlib.import_module(f"tm2tf.export.{target.module}")
+
+
+def _files(made: Bundle, target: Format) -> Files:
+    files: Callable[[Bundle], Files] = _module(target).files
+    return files(made)
+
+
+def _require_free(folder: Path, target: Format, made: Files) -> None:
     """Refuse a folder with anything that is no earlier export in the same format."""
     there = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     if there and target.main not in there:
         raise ArtifactError(
             f"{folder} holds something else ({there[0]}, ...), and no {target.main}: choose "
             "another folder"
+        )
+    # several formats have a config.json, and those of one architecture can share a folder
+    others = [
+        each
+        for each in FORMATS
+        if each.main in there and each.main not in made and each.architecture != target.architecture
+    ]
+    if others:
+        raise ArtifactError(
+            f"{folder} holds format {others[0].name!r} ({others[0].main}): choose another folder"
         )

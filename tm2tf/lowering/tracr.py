@@ -27,8 +27,8 @@ window go wrong depends on the run.
 
 Tried with Python 3.11.7, tracr 1.0.0 at commit 9ce2b8c82b6ba10e62e86cf6f390e7536d4fd2cd, jax and
 jaxlib 0.10.2, dm-haiku 0.0.17, chex 0.1.92, einops 0.8.2. Nothing of them is changed. Bridged:
-- the labels of directions hold a counter of the process, and their order hangs on it: directions,
-  heads and neurons are sorted by our own graph, so that the same machine gives the same bytes;
+- the labels of directions hold a counter of the process: S-ops are named, which leaves tracr's
+  parameters alone the same each time, and directions, heads and neurons are sorted by our graph;
 - Map of a Map would be simplified into one and its S-op lost: `simplify=False`;
 - a head with more words than K writes past its slice: hence L;
 - a categorical Aggregate that finds nothing has no value, and no SequenceMap has one for that:
@@ -121,7 +121,7 @@ def largest(program: ir.Program, graph: Graph) -> float:
 # --- to tracr -----------------------------------------------------------------------------
 
 
-def _number(sop: Sop) -> dict[Value, str]:
+def numbered(sop: Sop) -> dict[Value, str]:
     """Return what tracr is told of each value of an S-op: an index, or a number as a text."""
     if sop.kind == "index":
         return {value: str(value) for value in sop.values}
@@ -141,7 +141,7 @@ def compiled(graph: Graph, construction: str) -> tuple[Any, dict[Sop, str]]:
         raise ExtraError(f"construction {construction!r}", "tracr", "tracr") from None
     made: dict[Sop, Any] = {}
     for sop in graph.sops:
-        own, others = _number(sop), [_number(other) for other in sop.inputs]
+        own, others = numbered(sop), [numbered(other) for other in sop.inputs]
         inputs = [made[other] for other in sop.inputs]
         match sop.kind:
             case "cell":
@@ -169,9 +169,12 @@ def compiled(graph: Graph, construction: str) -> tuple[Any, dict[Sop, str]]:
                     lambda key, query, to=sop.table: key == to.get(query),
                 )
                 made[sop] = rasp.Aggregate(taken, *inputs)
+        if sop.inputs:
+            # tracr sorts by names, to which it adds a counter: ours make its parameters the same
+            made[sop] = made[sop].named(sop.name)
     model = compiling.compile_rasp_to_model(
         made[graph.next_cell],
-        vocab=set(_number(graph.cell).values()),
+        vocab=set(numbered(graph.cell).values()),
         max_seq_len=_length(graph, graph.cells),
         causal=False,
     )
@@ -182,6 +185,9 @@ def compiled(graph: Graph, construction: str) -> tuple[Any, dict[Sop, str]]:
 
 BOS = "compiler_bos"
 """What tracr calls the begin token."""
+
+PAD = "compiler_pad"
+"""What tracr calls the padding token."""
 
 
 class _Reading:
@@ -197,7 +203,7 @@ class _Reading:
         self.directions: dict[Sop, dict[Value, int]] = {}
         for sop in graph.sops:
             found = self.directions[sop] = {}
-            for value, number in _number(sop).items():
+            for value, number in numbered(sop).items():
                 label = f"{labels[sop]}:{number}"
                 if label not in at:
                     raise InternalError(f"tracr has no direction {label!r}, {sop.label(value)!r}")
@@ -322,7 +328,7 @@ class _Reading:
         rows = self.model.input_encoder.encoding_map
         begin, one = table[rows[BOS]], np.eye(len(self.names))[1]
         embedded, fixed = np.tile(one, (len(tokens), 1)), np.tile(one, (len(tokens), 1))
-        numbers = _number(self.graph.cell)
+        numbers = numbered(self.graph.cell)
         for i, token in enumerate(tokens):
             if token.role == "begin":
                 embedded[i] = fixed[i] = begin

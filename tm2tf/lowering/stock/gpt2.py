@@ -5,7 +5,7 @@ stream is 0; its variance is 1, as all entries are +1 or -1; so a layer norm giv
 given, but for GPT-2's epsilon, 1e-5, and for rounding: means that are carried along as running
 ones (Welford) are not 0 exactly, and in float32 +1 may come out as 1 + 2^-23, too much for scores
 of 2^24 units. So the norms before attention and neurons have a bias of 2^10: the numbers there,
-2^10 + 1 and 2^10 - 1, are 2^-13 apart from the next ones, errors up to 2^-15 = 3.1e-5 are rounded
+2^10 + 1 and 2^10 - 1, are 2^-14 apart from the next ones, errors up to 2^-15 = 3.1e-5 are rounded
 away, and the next layer's bias takes 2^10 off again, exactly. Half precision needs none of that:
 its numbers next to 1 are 2^-11 (float16) and 2^-8 (bfloat16) away. Logits do not need it either.
 Only v is read; what is written is written to both.
