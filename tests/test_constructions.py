@@ -174,10 +174,10 @@ def test_compare():
 def test_compare_widens_a_tape_until_the_run_fits():
     machine = api.load("start: A\nrules: {A: {_: 1 R A}}")
     rows = {
-        line.construction: line for line in compare(machine, max_steps=300) if isinstance(line, Row)
+        line.construction: line for line in compare(machine, max_steps=140) if isinstance(line, Row)
     }
-    assert rows["queue"].tape == 1024  # 64, 128, 256 and 512 do not hold 300 cells to one side
-    fixed = list(compare(machine, max_steps=300, options={"tape": 64}))
+    assert rows["queue"].tape == 512  # 64, 128 and 256 do not hold 140 cells to one side
+    fixed = list(compare(machine, max_steps=140, options={"tape": 64}))
     reasons = {line.construction: line.reason for line in fixed if isinstance(line, Left)}
     assert "compile with --tape 128" in reasons["queue"]
 
