@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tm2tf import api
+from tm2tf import api, formats
 from tm2tf.cli import group
 from tm2tf.errors import ArtifactError
+from tm2tf.lowering import stock
 from tm2tf.machine.simulator import Simulation
 
 pytest.importorskip("tokenizers", reason="the extra `export` is not installed")
@@ -162,6 +163,43 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     with pytest.raises(ArtifactError, match=r"holds something else \(notes.txt"):
         api.export("bb4", "gpt2", tmp_path, tape=16, steps=9)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_checkpoint_of_someone_else_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"no certificate.json"):
+        api.export("bb4", "llama", tmp_path, tape=16, steps=9)
+
+
+def test_nothing_of_an_earlier_export_stays(tmp_path):
+    api.export("bb2", "transformer-lens", tmp_path, tape=8, steps=9)
+    api.export("bb4", "llama", tmp_path, tape=8, steps=9)
+    assert not (tmp_path / "transformer_lens.json").exists()
+    assert "name: bb4" in (tmp_path / "machine.yaml").read_text()
+
+
+@pytest.mark.parametrize("to", ["gpt2", "llama", "gguf", "onnx", "transformer-lens"])
+def test_a_machine_without_rules(to, tmp_path):
+    """Such a run is over at once."""
+    for package in {"gguf": ["gguf"], "onnx": ["onnx"]}.get(to, []):
+        pytest.importorskip(package)
+    for tapes in (1, 2):
+        machine = formats.parse(f"tapes: {tapes}\nstart: one\nrules: {{one: {{}}}}\n")
+        folder = tmp_path / str(tapes)
+        api.export(machine, to, folder, tape=4, steps=3)
+        if to in ("gpt2", "llama"):
+            _, (tokens,) = alone(sys.executable, folder, "<bos> <start>")
+            assert tokens[-1].startswith("<start") or "stuck" in tokens[-1]
+
+
+def test_without_the_memory(monkeypatch, tmp_path):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(stock, "lower", full)
+    result = invoke("bb4", "--to", "gpt2", "--tape", 8, "--steps", 9999, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "not enough memory" in result.output
 
 
 def test_without_the_extra(monkeypatch, tmp_path):

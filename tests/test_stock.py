@@ -111,6 +111,49 @@ def test_half_precision(architecture, dtype):
     assert written[0, len(prompt) :].tolist() == bundle.expected(prompt, steps)
 
 
+def asks(context):
+    return {"construction": "summarised-addressed", "tape": 16, "context": context}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_number_is_exact_in_its_dtype(architecture, dtype):
+    for options in [{"tape": 16, "steps": 60}, *map(asks, (38, 300, 4096, 65_536))]:
+        try:
+            bundle = made("bb4", architecture, dtype=dtype, **options)
+        except BoundError:
+            assert architecture == "llama"
+            continue
+        for name, tensor in bundle.checkpoint.tensors.items():
+            exact = torch.from_numpy(tensor)
+            assert torch.equal(exact.to(getattr(torch, dtype)).to(torch.float32), exact), name
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dtype", "context"),
+    [
+        *(("gpt2", "float32", context) for context in (1024, 9000, 60_001)),
+        *(("gpt2", "bfloat16", context) for context in (300, 4096)),
+        *(("gpt2", "float16", context) for context in (1100, 4096)),
+        *(("llama", "float32", context) for context in (4096, 30_000)),
+        ("llama", "float16", 300),
+    ],
+)
+def test_a_summary_begins_when_it_is_due(architecture, dtype, context):
+    """At one position it is not, at the next one it is: by position ids, in short contexts."""
+    bundle = made("bb4", architecture, dtype=dtype, **asks(context))
+    (due,) = {head.until for head in bundle.checkpoint.wiring.layers[0].lookups if head.until}
+    assert due == context - 16 - 3  # the rest is the summary: two tokens and all cells
+    ids = bundle.checkpoint.wiring.ids()
+    places = [*range(1, 9), *range(due - 40, due + 19)]
+    tokens = torch.tensor([[ids["<bos>"], ids["<start@8>"]]] * len(places))
+    positions = torch.tensor([[0, place] for place in places])
+    with torch.inference_mode():
+        following = model_of(bundle)(tokens, position_ids=positions).logits[:, -1].argmax(-1)
+    summaries = [bundle.tokens[i].name == "<summary>" for i in following.tolist()]
+    assert summaries == [place >= due for place in places]
+
+
 @settings(max_examples=25, deadline=None)
 @given(machines(), st.sampled_from(ARCHITECTURES), st.integers(6, 20), st.data())
 def test_random_machines(machine, architecture, tape, data):

@@ -153,21 +153,8 @@ def bundle(
             f"construction {construction!r} cannot be exported: stock architectures have "
             f"no exact arithmetic; take one that computes with words: {', '.join(CONSTRUCTIONS)}"
         )
-    options: dict[str, int | None] = {"tape": tape}
-    if construction == "addressed":
-        if steps is None:
-            raise InputError("construction 'addressed' is exported for so many steps: say --steps")
-        if steps < 1:
-            raise InputError(f"--steps is {steps:,}; it must be 1 or more")
-        if context is not None:
-            raise InputError("--context is for construction 'summarised-addressed'")
-    else:
-        if steps is not None:
-            raise InputError(
-                "--steps is for construction 'addressed': a model that writes summaries runs on "
-                "without end in its --context"
-            )
-        options["context"] = context
+    _check_asked(construction, steps, context)
+    options = {"tape": tape} if context is None else {"tape": tape, "context": context}
     compiled = compile_machine(machine, construction, None, options)
     each = compiled.construction.tokens_per_step(machine, compiled.weights.options)
     before = longest_prompt(machine, tape)
@@ -180,10 +167,31 @@ def bundle(
         raise InputError(f"the origin is cell {zero}, and the tape has cells 0 to {tape - 1}")
     try:
         checkpoint = stock.lower(compiled.program, architecture, positions, dtype)
+    except MemoryError:
+        raise InputError(
+            f"there is not enough memory for a {architecture} with {positions:,} positions and "
+            f"{len(compiled.program.tokens):,} tokens: take fewer --steps, or a shorter --tape"
+        ) from None
     except stock.TooLongError as error:
         advice = _largest(error.limits, steps, each, before, tape)
         raise BoundError(f"{error}: {advice}", bound="position") from None
     return Bundle(compiled, checkpoint, steps, zero)
+
+
+def _check_asked(construction: str, steps: int | None, context: int | None) -> None:
+    """Refuse `steps` and `context` where they are missing or out of place."""
+    if construction == "addressed":
+        if steps is None:
+            raise InputError("construction 'addressed' is exported for so many steps: say --steps")
+        if steps < 1:
+            raise InputError(f"--steps is {steps:,}; it must be 1 or more")
+        if context is not None:
+            raise InputError("--context is for construction 'summarised-addressed'")
+    elif steps is not None:
+        raise InputError(
+            "--steps is for construction 'addressed': a model that writes summaries runs on "
+            "without end in its --context"
+        )
 
 
 def _largest(limits: Limits, steps: int | None, each: int | None, before: int, tape: int) -> str:

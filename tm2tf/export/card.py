@@ -87,13 +87,18 @@ def _python(bundle: Bundle, plain: str) -> str:
     return (
         "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         'tokenizer = AutoTokenizer.from_pretrained(".")\n'
-        'model = AutoModelForCausalLM.from_pretrained(".")\n'
+        f'model = AutoModelForCausalLM.from_pretrained("."{_dtype(bundle)})\n'
         f'prompt = tokenizer("{_quoted(plain)}", return_tensors="pt")\n'
         "print(tokenizer.decode(model.generate(**prompt)[0]))\n```\n\n"
         f"Input begins at cell {bundle.origin} of the tape, which is where the head begins too. "
         f"The same with addresses says more: `1@{bundle.origin}` is a cell with its place, and "
         "so is the start token. Batches are padded on the left; attended padding ends a run."
     )
+
+
+def _dtype(bundle: Bundle) -> str:
+    """Return how transformers 4 is told to load half precision as what it is; 5 does by itself."""
+    return "" if bundle.checkpoint.limits.dtype == "float32" else ', dtype="auto"'
 
 
 def _reading(bundle: Bundle) -> str:

@@ -11,7 +11,7 @@ from tm2tf.lowering.stock.precision import LOGIT
 SUPPOSED = {
     "gpt2": "scores are accumulated and put through softmax in float32, whatever the dtype of "
     "their factors (transformers: attn_implementation sdpa, or eager in float32), and positions "
-    "that are masked are left out whatever their scores",
+    "that are masked are left out whatever their scores; the weights are loaded in their own dtype",
     "llama": "scores are accumulated and put through softmax in float32, angles of rotary "
     "positions are computed in float32, cached keys keep the dtype, and positions that are masked "
     "are left out whatever their scores",

@@ -286,13 +286,13 @@ def to_json(found: Circuit) -> dict[str, Any]:
     }
 
 
-def from_json(data: dict[str, Any]) -> Circuit:
+def from_json(data: Any) -> Circuit:
     """Return the circuit that `to_json` wrote.
 
     Raises:
         FormatError: it is something else.
     """
-    head = data.get("graph")
+    head = data.get("graph") if isinstance(data, dict) else None
     if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
         raise FormatError(f"this is no circuit: expected format {FORMAT!r}, version {VERSION}")
     try:

@@ -44,6 +44,9 @@ class Made:
     files: Files
 
 
+CERTIFICATE = "certificate.json"
+"""What every export has, and others' checkpoints have not."""
+
 FORMATS = (
     Format("gpt2", "transformers' GPT2LMHeadModel", "gpt2", "huggingface", "config.json"),
     Format("llama", "transformers' LlamaForCausalLM", "llama", "huggingface", "config.json"),
@@ -112,15 +115,18 @@ def write(bundle: Bundle, target: Format, folder: Path) -> dict[str, int]:
 def put(made: Files, target: Format, folder: Path) -> dict[str, int]:
     """Write files into a folder, which is made if need be; return their sizes.
 
-    Files of the same names are replaced, others left alone.
+    An earlier export is replaced, files that are of none are left alone.
 
     Raises:
-        ArtifactError: the folder cannot be written, or holds another format.
+        ArtifactError: the folder cannot be written, or holds something else.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, exclusive=True):
             _require_free(folder, target, made)
+            for each in FORMATS:  # of an earlier export, which this one takes the place of
+                if each.main not in made:
+                    (folder / each.main).unlink(missing_ok=True)
             replace_files(folder, made.items())
     except OSError as error:
         raise ArtifactError(
@@ -142,9 +148,10 @@ def _files(made: Bundle, target: Format) -> Files:
 def _require_free(folder: Path, target: Format, made: Files) -> None:
     """Refuse a folder with anything that is no earlier export in the same format."""
     there = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-    if there and target.main not in there:
+    missing = [name for name in (target.main, CERTIFICATE) if name not in there]
+    if there and missing:
         raise ArtifactError(
-            f"{folder} holds something else ({there[0]}, ...), and no {target.main}: choose "
+            f"{folder} holds something else ({there[0]}, ...), and no {missing[0]}: choose "
             "another folder"
         )
     # several formats have a config.json, and those of one architecture can share a folder

@@ -6,8 +6,9 @@ given, but for GPT-2's epsilon, 1e-5, and for rounding: means that are carried a
 ones (Welford) are not 0 exactly, and in float32 +1 may come out as 1 + 2^-23, too much for scores
 of 2^24 units. So the norms before attention and neurons have a bias of 2^10: the numbers there,
 2^10 + 1 and 2^10 - 1, are 2^-14 apart from the next ones, errors up to 2^-15 = 3.1e-5 are rounded
-away, and the next layer's bias takes 2^10 off again, exactly. Half precision needs none of that:
-its numbers next to 1 are 2^-11 (float16) and 2^-8 (bfloat16) away. Logits do not need it either.
+away, and the next layer's bias takes 2^10 off again, exactly. Half precision needs none of that, as
+its numbers next to 1 are 2^-11 (float16) and 2^-8 (bfloat16) away, and has no room for it: so such
+a checkpoint is exact in its own dtype, and not loaded as float32. Logits do not need it either.
 Only v is read; what is written is written to both.
 
 wte has the words, and 0 for `begin` and the bits of the position, which wpe has: what begins the
@@ -105,14 +106,16 @@ def _embeddings(wiring: Wiring, positions: int, bits: int, half: int) -> dict[st
     first = len(wiring.directions)
     W_E = embedding(wiring, half)
     W_E[:, [BEGIN, *range(first, first + bits)]] = 0
-    W_pos = np.zeros((positions, half), dtype=np.float32)
+    W_pos = np.zeros((positions, 2 * half), dtype=np.float32)
+    W_pos[:, BEGIN] = -1
+    W_pos[0, BEGIN] = 1
     numbers = np.arange(positions)
-    W_pos[:, BEGIN] = np.where(numbers == 0, 1, -1)
     for b in range(bits):
-        W_pos[:, first + b] = np.where(numbers >> b & 1, 1, -1)
+        W_pos[:, first + b] = (numbers >> b & 1) * 2 - 1
+    W_pos[:, half:] = -W_pos[:, :half]
     return {
         "transformer.wte.weight": np.concatenate([W_E, -W_E], axis=1),
-        "transformer.wpe.weight": np.concatenate([W_pos, -W_pos], axis=1),
+        "transformer.wpe.weight": W_pos,
     }
 
 
@@ -145,10 +148,15 @@ def _attention(
             r_q, r_k = split(GPT2_R * 2.0**b * SCALE)
             query.constant(free + b, r_q)
             key.truth(free + b, len(wiring.directions) + b, r_k)
-        if lookup.until is not None:  # begin is ahead of position t while t < until
+        if lookup.until is not None:
+            # begin has the recency of position until - 1, by the bits of that, and half of r more
+            last = lookup.until - 1
+            for b in range(bits):
+                if last >> b & 1:
+                    key.truth(free + b, BEGIN, split(GPT2_R * 2.0**b * SCALE)[1])
             b_q, b_k = split(GPT2_R / 2 * SCALE)
             query.constant(free + bits, b_q)
-            key.truth(free + bits, BEGIN, b_k * (2 * lookup.until - 1))
+            key.truth(free + bits, BEGIN, b_k)
         set_by = {to: first + i for i, to in enumerate(head.destinations)}
         bring(lookup, value, set_by)
         for to, sign in lookup.defaults:  # padding at position 0 begins nothing

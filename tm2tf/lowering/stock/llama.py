@@ -12,6 +12,7 @@ and the key on the first. silu(32) = 32 in float32 and silu(-32 or less) is abov
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def lower(wiring: Wiring, positions: int, dtype: Dtype) -> Checkpoint:
     limits, rotary = llama_limits(wiring.agree, wide, positions, dtype, asks)
     require_exact(limits)
     placed = places(wiring, rotary.d_head)
-    heads = max(len(layer.heads) for layer in placed)
+    heads = max([1, *(len(layer.heads) for layer in placed)])
     # transformers wants the width to be a multiple of the heads, though d_head does not hang on it
     d_model = _rounded(len(wiring.directions), math.lcm(MULTIPLE, heads))
     inner = _rounded(max([1, *(len(layer.neurons) for layer in placed)]))
@@ -70,26 +71,7 @@ def lower(wiring: Wiring, positions: int, dtype: Dtype) -> Checkpoint:
     idle = range(d_model - len(wiring.directions))
     return Checkpoint(
         architecture="llama",
-        config={
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "attention_bias": False,
-            "attention_dropout": 0.0,
-            "head_dim": rotary.d_head,
-            "hidden_act": "silu",
-            "hidden_size": d_model,
-            "intermediate_size": inner,
-            "max_position_embeddings": positions,
-            "mlp_bias": False,
-            "num_attention_heads": heads,
-            "num_hidden_layers": len(wiring.layers),
-            "num_key_value_heads": heads,
-            "rms_norm_eps": 1e-12,
-            "rope_parameters": {"rope_theta": rotary.theta, "rope_type": "default"},
-            "rope_theta": rotary.theta,
-            "tie_word_embeddings": False,
-            "vocab_size": len(wiring.tokens),
-        },
+        config=_config(wiring, rotary, positions, d_model, inner, heads),
         tensors=tensors,
         directions=(*wiring.directions, *(f"idle.{i}" for i in idle)),
         layers=placed,
@@ -105,6 +87,32 @@ def lower(wiring: Wiring, positions: int, dtype: Dtype) -> Checkpoint:
             "silu": SILU,
         },
     )
+
+
+def _config(
+    wiring: Wiring, rotary: Rotary, positions: int, d_model: int, inner: int, heads: int
+) -> dict[str, Any]:
+    """Return what `config.json` says of the architecture."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "head_dim": rotary.d_head,
+        "hidden_act": "silu",
+        "hidden_size": d_model,
+        "intermediate_size": inner,
+        "max_position_embeddings": positions,
+        "mlp_bias": False,
+        "num_attention_heads": heads,
+        "num_hidden_layers": len(wiring.layers),
+        "num_key_value_heads": heads,
+        "rms_norm_eps": 1e-12,
+        "rope_parameters": {"rope_theta": rotary.theta, "rope_type": "default"},
+        "rope_theta": rotary.theta,
+        "tie_word_embeddings": False,
+        "vocab_size": len(wiring.tokens),
+    }
 
 
 def _rounded(width: int, multiple: int = MULTIPLE) -> int:

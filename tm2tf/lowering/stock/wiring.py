@@ -13,6 +13,9 @@ lookup finds where nothing was written. So defaults are what the begin token say
 padding, or a prompt with a word that is none, finds nothing, no row of the table matches, and the
 run ends at once, where it might else go on with a wrong symbol.
 
+A query without a word (a head that left its tape has no address) agrees nowhere, and then some
+position is found that agrees in part. No run comes to that: it is over there.
+
 Only what the next token depends on gets directions: numbers that a program reads off its words to
 be looked at do not.
 """
