@@ -119,7 +119,68 @@ _register("scores_in_bfloat16", scores=torch.bfloat16)
 _register("not_causal", causal=False)
 
 
+def _register_unseen(name, unseen):
+    """Register sdpa in which positions do not see what `unseen(queries, keys)` says."""
+
+    def attention(module, query, key, value, attention_mask=None, scaling=None, **_):
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        length, total = query.shape[2], key.shape[2]
+        queries, keys = torch.arange(total - length, total)[:, None], torch.arange(total)[None]
+        allowed = (keys <= queries) & ~unseen(queries, keys)
+        if attention_mask is not None:
+            allowed = allowed & attention_mask
+        found = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=allowed, scale=scaling
+        )
+        return found.transpose(1, 2).contiguous(), None
+
+    AttentionInterface.register(name, attention)
+    AttentionMaskInterface.register(name, sdpa_mask)
+
+
+_register_unseen("all_seen", lambda queries, keys: keys > queries)
+for _size in (2048, 4096):
+    _register_unseen(
+        f"sliding_window_of_{_size}", lambda queries, keys, size=_size: queries - keys >= size
+    )
+_register_unseen(
+    "first_key_lost", lambda queries, keys: (keys == 0) & (queries > 0) & (len(queries) == 1)
+)
+_register_unseen("block_lost", lambda queries, keys: (keys == 255) & (len(queries) == 1))
+
+
 # --- sessions
+
+
+class GoesOn(TransformersSession):
+    """Does not end a row with its stop token."""
+
+    def generate(self, prompts, count, stop):
+        return [[*row, 0] for row in super().generate(prompts, count, stop)]
+
+
+class TooMany(TransformersSession):
+    """Generates five tokens more than it is asked for, unless the run is over."""
+
+    def generate(self, prompts, count, stop):
+        return super().generate(prompts, count + 5, stop)
+
+
+class Swapped(TransformersSession):
+    """Gives the rows of a batch in another order."""
+
+    def generate(self, prompts, count, stop):
+        return super().generate(prompts, count, stop)[::-1]
+
+
+class NeverStops(TransformersSession):
+    """Draws on after the run is over."""
+
+    def sample(self, prompt, count, stop, seed):
+        drawn = super().sample(prompt, count, stop, seed)
+        drawn.tokens.append(0)
+        return drawn
 
 
 class Stale(TransformersSession):
@@ -174,6 +235,17 @@ BFLOAT16_SCORES = Broken("bfloat16 scores", attention="scores_in_bfloat16")
 NOT_CAUSAL = Broken("no causal mask", attention="not_causal")
 EAGER = Broken("eager attention", attention="eager")
 STALE = Broken("stale cache", session=Stale)
+SEEN = Broken("sound, masks written out", attention="all_seen")
+SLIDING = {
+    size: Broken(f"sliding window of {size}", attention=f"sliding_window_of_{size}")
+    for size in (2048, 4096)
+}
+FIRST_KEY_LOST = Broken("first key lost", attention="first_key_lost")
+BLOCK_LOST = Broken("block lost", attention="block_lost")
+GOES_ON = Broken("goes on", session=GoesOn)
+TOO_MANY = Broken("too many", session=TooMany)
+SWAPPED = Broken("swapped", session=Swapped)
+DRAWS_ON = Broken("draws on", session=NeverStops)
 HOT = Broken("hot", session=Lukewarm)
 
 

@@ -26,7 +26,7 @@ from tm2tf.export.bundle import Bundle
 from tm2tf.kat import answers as known
 from tm2tf.kat import checking, diagnosis, suite
 from tm2tf.kat.cases import CASES, FAMILIES, MACHINES, named
-from tm2tf.kat.engine import HIDDEN, Sampled, SamplingSession, UnsupportedError
+from tm2tf.kat.engine import HIDDEN, Sampled, SamplingSession, SilentError, UnsupportedError
 from tm2tf.kat.engines import ENGINES, engine_called, weights_for
 from tm2tf.kat.spelling import spell
 from tm2tf.machine.simulator import run as simulate
@@ -121,7 +121,7 @@ def test_what_is_recalled_is_the_latest_token_with_the_address(every):
                 assert recalls[0].position == max(places, default=0), name
                 assert recalls[0].cell == int(at[i - 1])
                 far = max(far, i - max(places, default=i))
-    assert far > 2000
+    assert far > 8000
 
 
 def test_the_answers_end_where_the_simulator_does(every):
@@ -145,7 +145,7 @@ def test_every_case_stresses_something_and_is_made_within_its_bounds(every):
     kinds = {item.kind for answers in every.values() for item in answers.items}
     assert kinds == {"generate", "batch", "continue", "reuse", "score", "sample"}
     tokens = sum(len(run.expected) for answers in every.values() for run in answers.runs)
-    assert 2000 < tokens < 10_000
+    assert 10_000 < tokens < 20_000
 
 
 def test_some_runs_fill_their_context(every):
@@ -174,6 +174,21 @@ def test_answers_survive_their_file(every, tmp_path):
         lambda v: v["items"][0]["rows"][0].update(given=1),
         lambda v: v["items"][0]["rows"][0].update(run=99),
         lambda v: v["items"][0].update(kind="guess"),
+        lambda v: v["items"][0].update(rows=[]),
+        lambda v: v["items"][0]["rows"][0].update(given=6.5),
+        lambda v: v.update(items=[]),
+        lambda v: v["runs"][0]["recalls"][0].clear(),
+        lambda v: v["runs"][0]["recalls"][0][0].__setitem__(3, None),
+        lambda v: v["runs"][0]["recalls"][0][0].__setitem__(3, 999),
+        lambda v: v["runs"][0]["expected"].__setitem__(0, "0@0"),
+        lambda v: v["runs"][0]["prompt"].__setitem__(0, 10**6),
+        lambda v: v["stop"].append(-1),
+        lambda v: v["vocabulary"].__setitem__(0, None),
+        *(
+            lambda v, name=name, bad=bad: v.update({name: bad})
+            for name in ("begin", "pad", "default", "positions", "tapes", "vocabulary")
+            for bad in (None, -1, "x", [1], {}, True, 1.5)
+        ),
     ],
 )
 def test_damaged_answers_are_refused(every, tmp_path, damage):
@@ -263,6 +278,66 @@ def test_a_changed_suite_is_refused(tmp_path):
             suite.load(tmp_path)
     with pytest.raises(ArtifactError, match="is no suite"):
         suite.load(tmp_path / "nowhere")
+
+
+INDEX = [
+    *(("name", bad) for bad in (None, -1, [1], {}, "", "..", "a/b", "a\\b", "c:")),
+    *(("positions", bad) for bad in (None, "x", [1], {}, True, 1.5)),
+    *(("greatest_score", bad) for bad in (None, "x", [1], {})),
+    *(("dtype", bad) for bad in (None, -1, [1], {})),
+    *(("files", bad) for bad in (None, -1, "x", [1], {})),
+    ("files", {"answers.json": "0"}),
+    ("files", {"model.safetensors": "0"}),
+    ("files", {"answers.json": "0", "model.safetensors": None}),
+    ("files", {"answers.json": "0", "model.safetensors": "0", "../a": "0"}),
+]
+
+
+def test_a_damaged_index_is_refused(small, tmp_path):
+    index = json.loads((small.folder / suite.FILE).read_text(encoding="utf-8"))
+    case = index["cases"][0]
+    damaged = [{**index, "cases": [{**case, name: bad}]} for name, bad in INDEX]
+    damaged += [{**index, "format": bad} for bad in (None, "x", {})]
+    damaged += [{**index, "cases": bad} for bad in (None, -1, "x", [1])]
+    damaged += [{k: v for k, v in index.items() if k != "format"}, [], None, 5]
+    for value in damaged:
+        (tmp_path / suite.FILE).write_text(json.dumps(value), encoding="utf-8")
+        with pytest.raises(ArtifactError, match="damaged"):
+            suite.load(tmp_path)
+
+
+def test_cases_that_are_not_made_again_are_removed(tmp_path, monkeypatch):
+    folder = tmp_path / "suite"
+    both = suite.make(folder, named(["padding-llama"]), ["hf"])
+    (folder / "notes").mkdir()
+    one = suite.make(folder, named([PADDING]), ["hf"])
+    assert {path.name for path in folder.iterdir()} == {suite.FILE, PADDING, "notes"}
+    assert one.bytes < both.bytes
+
+    def breaks(case, made):
+        raise InternalError("stop here")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(suite, "answers_of", breaks)
+        with pytest.raises(InternalError):
+            suite.make(folder, named([RECENCY]), ["hf"])
+    suite.make(folder, named([RECENCY]), ["hf"])
+    assert {path.name for path in folder.iterdir()} == {suite.FILE, RECENCY, "notes"}
+
+
+def test_an_index_leads_to_nothing_outside_its_folder(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "config.json").write_text("{}", encoding="utf-8")
+    folder = tmp_path / "suite"
+    suite.make(folder, named([PADDING]), ["hf"])
+    (folder / "link").symlink_to(outside, target_is_directory=True)
+    index = json.loads((folder / suite.FILE).read_text(encoding="utf-8"))
+    index["cases"] += [{"name": name} for name in ("../outside", "link", "..", "absent")]
+    (folder / suite.FILE).write_text(json.dumps(index), encoding="utf-8")
+    suite.make(folder, named([PADDING]), ["hf"])
+    assert (outside / "config.json").is_file()
+    assert (folder / "link").is_symlink()
 
 
 # --- comparing
@@ -382,6 +457,76 @@ def test_missing_rows_and_tokens_and_what_is_raised_are_failures(small, spoil, r
     for result in report.of("failed"):
         assert reason in result.reason
         assert reason or result.wrong.got == "nothing"
+
+
+def test_tokens_after_the_end_are_wrong(small):
+    def go_on(kind, rows):
+        return rows if kind == "score" else [[*row, 0] for row in rows]
+
+    report = checking.run(small, Oracle(go_on), [PADDING])
+    assert {result.kind for result in report.of("failed")} == {"generate", "batch", "sample"}
+    wrong = _result(report, PADDING, "alone 0").wrong
+    assert wrong.surplus
+    assert (wrong.index, wrong.expected, wrong.got) == (
+        8,
+        "nothing, the run is over",
+        "<bos>",
+    )
+    assert diagnosis.suspected(report).name == diagnosis.STOP_IGNORED
+    # one that is not shown is none too many
+    hidden = Oracle(lambda kind, rows: [[*row, HIDDEN] if kind != "score" else row for row in rows])
+    assert checking.run(small, hidden, [PADDING]).good
+
+
+def test_more_tokens_than_were_asked_for_are_wrong(small):
+    class TooMany(Oracle):
+        def load(self, folder):
+            session = super().load(folder)
+            generate = session.generate
+            session.generate = lambda prompts, count, stop: generate(prompts, count + 3, stop)
+            return session
+
+    report = checking.run(small, TooMany())
+    assert {result.kind for result in report.of("failed")} == {"continue", "reuse"}
+    assert report.first_wrong.wrong.expected == "nothing, no more tokens were asked for"
+    assert diagnosis.suspected(report).name == diagnosis.COUNT_IGNORED
+
+
+def test_rows_of_another_order_are_named(small):
+    spoil = Oracle(lambda kind, rows: rows[::-1] if kind == "batch" else rows)
+    report = checking.run(small, spoil)
+    assert all(result.swapped for result in report.of("failed"))
+    assert diagnosis.suspected(report).name == diagnosis.ROWS_SWAPPED
+
+
+def test_an_engine_that_only_scores_is_no_pass(small, monkeypatch):
+    def refuse(kind, rows):
+        if kind != "score":
+            raise UnsupportedError("only scores here")
+        return rows
+
+    report = checking.run(small, Oracle(refuse))
+    assert report.of("passed")
+    assert not report.of("failed")
+    assert not report.good
+    monkeypatch.setattr("tm2tf.kat.engines.engine_called", lambda *a, **k: Oracle(refuse))
+    shown = tm2tf("kat", "run", str(small.folder), "--engine", "oracle")
+    assert shown.exit_code == 1
+    assert "skipped (generate, continue, reuse, sample, batch); " in shown.stdout
+    assert "no tokens were generated: this is no pass" in shown.stdout
+
+
+def test_an_engine_that_falls_silent_is_asked_no_more_of_the_case(small):
+    asked = []
+
+    def fall_silent(kind, rows):
+        asked.append(kind)
+        raise SilentError("no answer in 600 seconds")
+
+    report = checking.run(small, Oracle(fall_silent))
+    assert len(asked) == len(small.cases)
+    assert len(report.of("failed")) == len(small.cases)
+    assert "no answer in time" in report.of("skipped")[0].reason
 
 
 def test_a_token_that_is_not_shown_counts_where_a_run_ends(small):
@@ -576,6 +721,10 @@ def test_nothing_checked_is_no_pass(small, monkeypatch):
         (("run", "nowhere", "--engine", "transformers"), "is no suite"),
         (("run", "--engine", "abacus"), "unknown engine 'abacus'"),
         (("run", "--engine", "http://127.0.0.1:9/v1"), "no server answers"),
+        (("run", "--engine", "http://127.0.0.1:notaport/v1"), "expected the URL of a server"),
+        (("run", "--engine", "https://[::1"), "expected the URL of a server"),
+        (("run", "--engine", "http://a b/v1"), "expected the URL of a server"),
+        (("make", "-o", "x", "--formats", ""), "no formats are given"),
         (("run", "--engine", "transformers", "--case", "abacus"), "unknown case 'abacus'"),
         (("make", "-o", "x", "--case", "abacus"), "unknown case 'abacus'"),
         (("make", "-o", "x", "--formats", "abacus"), "unknown format 'abacus'"),

@@ -1,6 +1,7 @@
 """Engines with one fault each: the known answers catch every one, and name it."""
 
 import os
+import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -11,12 +12,14 @@ pytest.importorskip("transformers", reason="the broken engines are transformers'
 from tests import broken_engines as broken
 from tm2tf.kat import checking, diagnosis, suite
 from tm2tf.kat.cases import CASES, named
+from tm2tf.kat.engines import http
 from tm2tf.kat.engines.http import HttpEngine
 from tm2tf.kat.engines.transformers_engine import TransformersEngine
 
 RECENCY = ("recency-gpt2-float32", "recency-llama-float32")
 PADDING = ("padding-gpt2-float32", "padding-llama-float32")
 LONG = ("recall-llama-float32",)
+FAR = ("far-llama-float32",)
 HALF = ("copying-gpt2-float16",)
 TABLE = [
     (broken.OFF_BY_ONE_IN_DECODE, RECENCY, diagnosis.OFF_BY_ONE, "same position"),
@@ -26,6 +29,21 @@ TABLE = [
     (broken.PADDING_ATTENDED, PADDING, diagnosis.PADDING_ATTENDED, "`<pad>`"),
     (broken.CUT, (*RECENCY, *LONG), diagnosis.WINDOW, "between 512 and 514 tokens"),
     (broken.CUT_SHORT, (*RECENCY, *LONG), diagnosis.WINDOW, "between 128 and 130 tokens"),
+    *(
+        (
+            broken.SLIDING[size],
+            (*RECENCY, *FAR),
+            diagnosis.WINDOW,
+            f"between {right:,} and {lost:,} t",
+        )
+        for size, right, lost in ((2048, 2046, 4094), (4096, 4094, 8190))
+    ),
+    (broken.FIRST_KEY_LOST, PADDING, diagnosis.FIRST_KEY_LOST, "never written"),
+    (broken.BLOCK_LOST, (*RECENCY, *LONG), diagnosis.PART_LOST, "position 255"),
+    (broken.GOES_ON, PADDING, diagnosis.STOP_IGNORED, "goes on after"),
+    (broken.DRAWS_ON, PADDING, diagnosis.STOP_IGNORED, "goes on after"),
+    (broken.TOO_MANY, RECENCY[1:], diagnosis.COUNT_IGNORED, "does not stop"),
+    (broken.SWAPPED, PADDING, diagnosis.ROWS_SWAPPED, "another prompt"),
     (broken.FLOAT16_SCORES, (*RECENCY, *LONG), diagnosis.SCORES, "65,504"),
     (broken.BFLOAT16_SCORES, (RECENCY[0], "heads"), diagnosis.SCORES, "bits"),
     (broken.EAGER, (*HALF, PADDING[0]), diagnosis.SCORES, "only checkpoints in half precision"),
@@ -33,7 +51,7 @@ TABLE = [
     (broken.STALE, RECENCY, diagnosis.STALE_CACHE, "an earlier one"),
     (broken.HOT, RECENCY[1:], diagnosis.SAMPLING, "64 nats"),
 ]
-NAMES = (*RECENCY, *PADDING, *LONG, *HALF, "heads")
+NAMES = (*RECENCY, *PADDING, *LONG, *FAR, *HALF, "heads")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +62,7 @@ def small(tmp_path_factory):
 
 @pytest.mark.parametrize("engine", [TransformersEngine(), broken.SOUND], ids=lambda e: e.name)
 def test_sound_engines_pass(small, engine):
-    report = checking.run(small, engine)
+    report = checking.run(small, engine, set(NAMES) - set(FAR) if engine is broken.SOUND else NAMES)
     assert report.good
     assert not report.of("skipped")
     assert diagnosis.suspected(report) is None
@@ -105,6 +123,24 @@ def test_a_broken_server_is_found_out(small):
         report = checking.run(small, HttpEngine(url), [case])
     assert not report.good
     assert diagnosis.suspected(report).name == diagnosis.OFF_BY_ONE
+
+
+def test_a_server_that_does_not_answer_in_time(small, monkeypatch):
+    case = PADDING[1]
+
+    class Slow(broken.Completions):
+        def answer(self, body):
+            self.asked.append(body)
+            time.sleep(0.6)
+            return 200, {}
+
+    monkeypatch.setattr(http, "SECONDS", 0.2)
+    served = Slow(None, small.folder / case)
+    with broken.serving(served, models=(case,)) as url:
+        report = checking.run(small, HttpEngine(url), [case])
+    assert len(served.asked) == len(report.of("failed")) == 1
+    assert "no answer from" in report.of("failed")[0].reason
+    assert len(report.of("skipped")) == len(report.results) - 1
 
 
 def test_what_a_server_refuses_is_skipped(small):

@@ -174,15 +174,49 @@ def _read(value: dict[str, Any]) -> Answers:
         items=items,
         **plain,
     )
+    _check_types(found)
     _check(found)
     return found
+
+
+def _check_types(answers: Answers) -> None:
+    """Raise ValueError for what is of another type, or no id of the vocabulary."""
+    size = len(answers.vocabulary)
+    if not all(isinstance(word, str) for word in answers.vocabulary):
+        raise ValueError("the vocabulary has words that are no text")
+    for name in ("positions", "tapes"):
+        if not (is_number(value := getattr(answers, name)) and value > 0):
+            raise ValueError(f"{name} is {value!r}, expected a number above 0")
+    singles = {name: (getattr(answers, name),) for name in ("begin", "pad", "default")}
+    lists = [(f"run {i}", run.tokens) for i, run in enumerate(answers.runs)]
+    for name, ids in (*singles.items(), ("stop", answers.stop), *lists):
+        for value in ids:
+            if not (is_number(value) and 0 <= value < size):
+                raise ValueError(f"{name} has {value!r}, expected an id below {size}")
+    for run in answers.runs:
+        for position in (recall.position for recalls in run.recalls for recall in recalls):
+            if not (is_number(position) and 0 <= position < len(run.tokens)):
+                raise ValueError(f"run {run.name!r} recalls position {position!r}")
+    for item in answers.items:
+        numbers = [n for row in item.rows for n in astuple(row)]
+        if not item.rows or not all(is_number(n) and n >= 0 for n in numbers):
+            raise ValueError(f"item {item.name!r} has a row of {numbers}, expected numbers")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a JSON value is an integer; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check(answers: Answers) -> None:
     """Raise ValueError where parts do not fit together."""
     for run in answers.runs:
+        if not run.prompt or not run.expected or not all(run.recalls):
+            raise ValueError(f"run {run.name!r} has nothing that is known")
         if len(run.recalls) != len(run.expected):
             raise ValueError(f"run {run.name!r} has not as many recalls as tokens")
+    if not answers.items:
+        raise ValueError("nothing is asked")
     for item in answers.items:
         if item.kind not in get_args(Kind):
             raise ValueError(f"unknown kind {item.kind!r}")

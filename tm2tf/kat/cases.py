@@ -10,6 +10,8 @@ written to where it is read:
 - `counting`: a binary counter, whose digit k is read every 2^(k+2) tokens, the first of the prompt
   after 2,046, as is the begin token, for the blank before it; the context is used to its last
   position.
+- `far`: the same with a longer number: the prompt holds most of a run of 8,000 tokens, and what
+  follows reads what is 2,046, 4,094, 8,190 and 8,192 tokens old: wider windows are found out here.
 - `copying`: exact copies, also in half precision, in contexts as long as that stays exact.
 - `heads`: several tapes, so several heads, two layers, and k + 1 tokens a step.
 """
@@ -228,6 +230,21 @@ COUNTING = Family(
     variants=(("gpt2", "float32"), ("llama", "float32")),
 )
 
+FAR = Family(
+    name="far",
+    stresses="long-range recall past 8,000 tokens, of cells and of the begin token; long prompts",
+    machine="counter",
+    tape=16,
+    steps=8180,
+    origin=13,
+    starts=(Start("2048", (Tape(tuple("100000000000"), -11, 0),)),),
+    asks=(
+        *_cuts(2034, 4080, 8174, count=8),  # carries, up to the digits that are oldest
+        _whole("all in one pass", 0, kind="score"),
+    ),
+    variants=(("gpt2", "float32"), ("llama", "float32")),
+)
+
 COPYING = Family(
     name="copying",
     stresses="exact copying, also in half precision; batches; cache reuse",
@@ -289,7 +306,7 @@ TWO_TAPES = Family(
     variants=(("gpt2", "bfloat16"),),
 )
 
-FAMILIES = (RECENCY, PADDING, RECALL, COUNTING, COPYING, HEADS, TWO_TAPES)
+FAMILIES = (RECENCY, PADDING, RECALL, COUNTING, FAR, COPYING, HEADS, TWO_TAPES)
 CASES = tuple(
     Case(family, architecture, dtype)
     for family in FAMILIES

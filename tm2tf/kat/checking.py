@@ -9,7 +9,14 @@ from typing import Literal
 
 from tm2tf.errors import ExtraError, InputError
 from tm2tf.kat.answers import Answers, Item, KnownRun, Recall, Row
-from tm2tf.kat.engine import HIDDEN, Engine, SamplingSession, Session, UnsupportedError
+from tm2tf.kat.engine import (
+    HIDDEN,
+    Engine,
+    SamplingSession,
+    Session,
+    SilentError,
+    UnsupportedError,
+)
 from tm2tf.kat.suite import Entry, Suite, answers_in, chosen
 
 SEED = 0
@@ -20,6 +27,12 @@ DOUBT = 1e-9
 
 NOTHING = -2
 """Stands for no token: an engine's row ended early."""
+
+GENERATED = ("generate", "continue", "batch")
+"""Kinds of which some item has to pass: an engine that generates nothing has not been tested."""
+
+SURPLUS = {True: "nothing, the run is over", False: "nothing, no more tokens were asked for"}
+"""What is expected after the last token, by whether it ends the run."""
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -38,6 +51,7 @@ class Wrong:
         distance: how many tokens before it the farthest of that was written.
         from_begin: whether the begin token is among it, for a cell that was never written.
         at_seam: whether the last of the prompt or the first token after it is among it.
+        surplus: whether all that was to come is right, and more came.
     """
 
     row: int
@@ -51,6 +65,12 @@ class Wrong:
     distance: int
     from_begin: bool
     at_seam: bool
+    surplus: bool = False
+
+    @property
+    def source(self) -> int:
+        """The position at which the farthest of what it rests on was written."""
+        return self.position - self.distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,8 @@ class Result:
         reason: why it was skipped, or what the engine raised.
         distances: over how many tokens each right token recalled what it rests on, the farthest.
         padded: whether the wrong row has padding.
+        swapped: whether each row that is wrong is the answer to another row's prompt.
+        silent: whether no answer came in time.
         doubt: the greatest 1 - p of a token that was drawn.
     """
 
@@ -78,6 +100,8 @@ class Result:
     wrong: Wrong | None = None
     distances: tuple[int, ...] = ()
     padded: bool = False
+    swapped: bool = False
+    silent: bool = False
     doubt: float | None = None
 
 
@@ -100,8 +124,13 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether something was checked, and nothing failed."""
-        return bool(self.of("passed")) and not self.of("failed")
+        """Whether tokens were generated and right, and nothing failed."""
+        return self.generated and not self.of("failed")
+
+    @property
+    def generated(self) -> bool:
+        """Whether an item passed for which tokens had to be generated."""
+        return any(result.kind in GENERATED for result in self.of("passed"))
 
     @property
     def first_wrong(self) -> Result | None:
@@ -142,10 +171,22 @@ def run(
             blanks = [_blank(entry, item) for item in answers.items]
             results += [replace(blank, status="skipped", reason=reason) for blank in blanks]
         else:
-            results += [answered(entry, answers, item, session) for item in answers.items]
+            results += _all_of(entry, answers, session)
         if on_progress is not None:
             on_progress(number)
     return Report(engine.name, tuple(results), time.monotonic() - began)
+
+
+def _all_of(entry: Entry, answers: Answers, session: Session) -> list[Result]:
+    """Return how a session answers the items of a case, until it does not answer in time."""
+    results: list[Result] = []
+    for item in answers.items:
+        if any(result.silent for result in results):
+            reason = "the engine gave no answer in time to an earlier item of the case"
+            results.append(replace(_blank(entry, item), status="skipped", reason=reason))
+        else:
+            results.append(answered(entry, answers, item, session))
+    return results
 
 
 def answered(entry: Entry, answers: Answers, item: Item, session: Session) -> Result:
@@ -160,7 +201,9 @@ def answered(entry: Entry, answers: Answers, item: Item, session: Session) -> Re
         raise
     except Exception as error:  # noqa: BLE001 - whatever an engine raises is its answer
         said = str(error).strip().split("\n")[0][:300]
-        return replace(blank, status="failed", reason=f"{type(error).__name__}: {said}")
+        reason = f"{type(error).__name__}: {said}"
+        silent = isinstance(error, SilentError)
+        return replace(blank, status="failed", reason=reason, silent=silent)
 
 
 def _blank(entry: Entry, item: Item) -> Result:
@@ -224,10 +267,10 @@ def _compared(
     if len(got) != len(item.rows):
         reason = f"{len(got)} rows came for {len(item.rows)} prompts"
         return replace(blank, status="failed", reason=reason)
-    result = blank
+    result = replace(blank, swapped=_swapped(answers, item, got))
     for number, (row, tokens) in enumerate(zip(item.rows, got, strict=True)):
         run = answers.runs[row.run]
-        index, wrong = _first_wrong(answers, run, row, tokens)
+        index, wrong = _first_wrong(answers, item, row, tokens)
         right = run.recalls[row.given - len(run.prompt) :][:index]
         reached = [
             row.given + i - min(recall.position for recall in recalls)
@@ -239,7 +282,7 @@ def _compared(
             distances=(*result.distances, *reached),
         )
         if wrong is not None and result.wrong is None:
-            here = _explained(answers, run, row, index, wrong)
+            here = _explained(answers, row, index, wrong)
             is_padded = bool(padded and padded[number])
             result = replace(
                 result, status="failed", wrong=replace(here, row=number), padded=is_padded
@@ -247,10 +290,25 @@ def _compared(
     return result
 
 
+def _swapped(answers: Answers, item: Item, got: Sequence[Sequence[int]]) -> bool:
+    """Return whether rows are wrong, and each of them is the answer to another row's prompt."""
+
+    def fits(row: Row, tokens: Sequence[int]) -> bool:
+        return _first_wrong(answers, item, row, tokens)[1] is None
+
+    wrong = [tokens for row, tokens in zip(item.rows, got, strict=True) if not fits(row, tokens)]
+    return bool(wrong) and all(any(fits(row, tokens) for row in item.rows) for tokens in wrong)
+
+
 def _first_wrong(
-    answers: Answers, run: KnownRun, row: Row, tokens: Sequence[int]
+    answers: Answers, item: Item, row: Row, tokens: Sequence[int]
 ) -> tuple[int, int | None]:
-    """Return how many tokens are right, and the first wrong one: `NOTHING` if one is missing."""
+    """Return how many tokens are right, and the first wrong one: `NOTHING` if one is missing.
+
+    The first token that is one too many is wrong as well. A batch is asked for as many as its
+    longest row has, which others may have too unless their run is over.
+    """
+    run = answers.runs[row.run]
     expected = run.tokens[row.given : row.given + row.count]
     for index, token in enumerate(expected):
         if index >= len(tokens):
@@ -259,14 +317,35 @@ def _first_wrong(
             return index + 1, None
         if tokens[index] != token:
             return index, tokens[index]
-    return len(expected), None
+    asked = max(other.count for other in item.rows) if item.kind == "batch" else row.count
+    most = len(expected) if expected[-1] in answers.stop else asked
+    surplus = tokens[most:]
+    if not surplus or list(surplus) == [HIDDEN]:
+        return len(expected), None
+    return len(expected), surplus[0]
 
 
-def _explained(answers: Answers, run: KnownRun, row: Row, index: int, got: int) -> Wrong:
+def _explained(answers: Answers, row: Row, index: int, got: int) -> Wrong:
+    run = answers.runs[row.run]
     position = row.given + index
+    shown = {NOTHING: "nothing", HIDDEN: "the end of the run"}.get(got) or answers.token(got)
+    if index == row.count:
+        return Wrong(
+            row=0,
+            position=position,
+            index=index,
+            given=row.given,
+            expected=SURPLUS[run.tokens[position - 1] in answers.stop],
+            got=shown,
+            got_default=False,
+            recalls="nothing: more tokens came than the answer has",
+            distance=0,
+            from_begin=False,
+            at_seam=False,
+            surplus=True,
+        )
     recalls = run.recalls[position - len(run.prompt)]
     written = [recall.position for recall in recalls]
-    shown = {NOTHING: "nothing", HIDDEN: "the end of the run"}.get(got) or answers.token(got)
     return Wrong(
         row=0,
         position=position,

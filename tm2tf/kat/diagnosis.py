@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from tm2tf.kat.checking import Report, Result, Wrong
+from tm2tf.kat.checking import SURPLUS, Report, Result, Wrong
 
 NEAR = 64
 """Tokens back that count as near: contexts that are short have no others."""
 
 LUCKY = 0.02
 """Share of tokens that may be right though what they rest on is gone: symbols are few."""
+
+BLOCK = 64
+"""Positions that are lost together at the most, where a part of a cache is lost."""
 
 SHORTEST = 8
 """Tokens that any cache window has: an engine that is wrong from the start has no window."""
@@ -25,6 +28,9 @@ class Fault:
     because: str
 
 
+STOP_IGNORED = "stop tokens are ignored"
+COUNT_IGNORED = "more tokens come than are asked for"
+ROWS_SWAPPED = "rows of a batch are swapped"
 PADDING_ATTENDED = "padding is attended to"
 PADDING_COUNTED = "positions count the padding"
 PADDING = "left padding changes the answer"
@@ -33,6 +39,8 @@ STALE_CACHE = "a cache of an earlier prompt is used"
 SAMPLING = "sampling is not from the model's distribution at temperature 1"
 OFF_BY_ONE = "positions are off by one"
 WINDOW = "the cache window is cut"
+FIRST_KEY_LOST = "the first key is lost"
+PART_LOST = "part of the cache is lost"
 SCORES = "scores of attention are rounded"
 UNKNOWN = "unknown"
 
@@ -66,6 +74,28 @@ def _spare(failed: Sequence[Result], passed: Sequence[Result], kind: str) -> boo
     """Return whether only GPT-2s fail, and some Llama passes an item of the kind."""
     return all(r.entry.architecture == "gpt2" for r in failed) and any(
         r.entry.architecture == "llama" and r.kind == kind for r in passed
+    )
+
+
+def _surplus(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None:
+    # what comes after a context that is full, or nearly so, may be an error of the engine's own
+    wrongs = [result.wrong for result in failed if result.wrong]
+    if not wrongs or not all(wrong.surplus for wrong in wrongs):
+        return None
+    if any(wrong.expected == SURPLUS[True] for wrong in wrongs):
+        return Fault(
+            STOP_IGNORED,
+            "all that had to come is right, and the engine goes on after the token that ends a run",
+        )
+    return Fault(COUNT_IGNORED, "all that had to come is right, and the engine does not stop there")
+
+
+def _swapped(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None:
+    if not all(result.swapped for result in failed):
+        return None
+    return Fault(
+        ROWS_SWAPPED,
+        "only batches fail, and every row that is wrong is right for another prompt of its batch",
     )
 
 
@@ -153,11 +183,62 @@ def _window(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None:
     nearer = [distance for distance in right if distance < nearest]
     if nearest <= SHORTEST or not nearer or len(right) - len(nearer) > LUCKY * len(right):
         return None
+    cached = [r for r in passed if r.kind != "score"] if kinds != {"score"} else passed
+    if _beyond(nearest, cached) > _beyond(nearest, failed):
+        return None  # what is older is there
     return Fault(
         WINDOW,
         f"what is recalled from up to {max(nearer):,} tokens before is right, and what is wrong is "
         f"{nearest:,} or more old: older keys are gone, the window is between {max(nearer):,} and "
         f"{nearest:,} tokens",
+    )
+
+
+def _beyond(distance: int, results: Sequence[Result]) -> int:
+    """Return how many items go back as far as a distance, rightly or not."""
+    return sum(
+        any(d >= distance for d in result.distances)
+        or (result.wrong is not None and result.wrong.distance >= distance)
+        for result in results
+    )
+
+
+def _first_key(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None:
+    wrongs = _wrongs(failed)
+    if not (wrongs and all(wrong.from_begin for wrong in wrongs)):
+        return None
+    if len({result.entry.architecture for result in failed}) < 2:
+        return None  # of GPT-2s alone, a matter of positions; of one checkpoint, one of rounding
+    return Fault(
+        FIRST_KEY_LOST,
+        "what fails rests on the begin token, for a cell that was never written, and on nothing "
+        "else: position 0 is not attended to, or its key is gone",
+    )
+
+
+def _part_lost(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None:
+    wrongs = _wrongs(failed)
+    if max((wrong.distance for wrong in wrongs), default=0) <= NEAR:
+        return None  # contexts that are short lie within one block
+    if all(result.entry.dtype != "float32" for result in failed):
+        return None  # which is a matter of rounding
+    first, last = min(w.source for w in wrongs), max(w.source for w in wrongs)
+    if last - first >= BLOCK:
+        return None
+    # what is older has to be found in each of the checkpoints: others need not have such scores
+    far: dict[str, int] = {}
+    for result in (*failed, *passed):
+        reached = max(result.distances, default=0)
+        far[result.entry.name] = max(reached, far.get(result.entry.name, 0))
+    told = [(far[r.entry.name], r.wrong.distance) for r in failed if r.wrong]
+    if any(reached <= lost for reached, lost in told):
+        return None
+    farthest = max(reached for reached, _ in told)
+    where = f"position {first:,}" if first == last else f"positions {first:,} to {last:,}"
+    return Fault(
+        PART_LOST,
+        f"what fails rests on {where}, and what is recalled from farther back, up to "
+        f"{farthest:,} tokens, is right: these keys are gone, and older ones are not",
     )
 
 
@@ -207,6 +288,8 @@ def _rounded(failed: Sequence[Result], passed: Sequence[Result]) -> Fault | None
 
 
 RULES: Collection[Rule] = (
+    _surplus,
+    _swapped,
     _padding,
     _causal,
     _sampling,
@@ -215,5 +298,7 @@ RULES: Collection[Rule] = (
     _stale,
     _window,
     _begin_lost,
+    _first_key,
+    _part_lost,
     _rounded,
 )

@@ -17,6 +17,10 @@ class UnsupportedError(InputError):
     """An engine cannot do what an item asks for, and says so: the item is skipped."""
 
 
+class SilentError(InputError):
+    """An engine did not answer in time: nothing more of the case is asked."""
+
+
 class Session(Protocol):
     """A checkpoint that an engine has loaded."""
 
@@ -26,7 +30,7 @@ class Session(Protocol):
         """Return up to `count` tokens that follow each prompt, greedily, as ids.
 
         Prompts of different lengths are one batch where the engine has batches, padded on the
-        left. A token of `stop` is the last one of its row.
+        left. A token of `stop` is the last one of its row, of no more than `count`.
 
         Raises:
             UnsupportedError: the engine refuses such a batch.

@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tm2tf import __version__, api
-from tm2tf.errors import ArtifactError, ExtraError, InternalError, NotFoundError, choose
+from tm2tf.errors import (
+    ArtifactError,
+    ExtraError,
+    InputError,
+    InternalError,
+    NotFoundError,
+    choose,
+)
 from tm2tf.export import formats
 from tm2tf.export.bundle import Bundle, bundle
 from tm2tf.kat import answers as known
@@ -21,6 +29,7 @@ from tm2tf.kat.spelling import spell
 from tm2tf.weights.files import replace_files
 
 FILE = "suite.json"
+FORMAT = "tm2tf-kat"
 VERSION = 1
 FORMATS = ("hf", "gguf", "onnx")
 """What checkpoints are written as: every one for `transformers`; Llamas in float32 also for
@@ -75,18 +84,22 @@ def make(
     wanted: Collection[str] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Made:
-    """Write a suite into a folder, which is made if need be and may hold an earlier one.
+    """Write a suite into a folder, which is made if need be; an earlier one there is replaced.
 
     Args:
         folder: where.
         cases: which cases.
-        wanted: of `FORMATS`; None for all that the installed packages can write.
+        wanted: of `FORMATS`, of which hf always comes; None for all that the installed packages
+            can write.
         on_progress: is told the number of cases done.
 
     Raises:
         ArtifactError: the folder cannot be written, or holds something else.
         ExtraError: a package that a wanted format needs is not installed.
+        InputError: no format is wanted, or one that is unknown.
     """
+    if wanted is not None and not wanted:
+        raise InputError(f"no formats are given; expected some of: {', '.join(FORMATS)}")
     unknown = sorted(set(wanted or ()) - set(FORMATS))
     if unknown:
         raise NotFoundError(f"unknown format {unknown[0]!r}; known: {', '.join(FORMATS)}")
@@ -96,7 +109,12 @@ def make(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _require_free(folder)
-        _write_index(folder, [])  # a suite that is not finished has no cases
+        names = [case.name for case in cases]
+        earlier = _earlier(folder)
+        # a suite that is not finished has no cases, and says which folders it may have
+        _write_index(folder, [], sorted({*names, *earlier}))
+        for name in earlier - set(names):
+            shutil.rmtree(folder / name)
         for number, case in enumerate(cases, 1):
             made = compiled(case)
             answers = answers_of(case, made)
@@ -126,13 +144,14 @@ def load(folder: Path) -> Suite:
     path = folder / FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise ValueError(f"format is {value['format']!r}, expected {FORMAT!r}")
         if value["version"] != VERSION:
             raise ArtifactError(
                 f"{path} has version {value['version']}, and this tm2tf reads {VERSION}: "
                 f"{known.AGAIN}"
             )
-        fields = Entry.__dataclass_fields__
-        cases = tuple(Entry(**{name: case[name] for name in fields}) for case in value["cases"])
+        cases = tuple(_entry(case) for case in value["cases"])
     except OSError as error:
         raise ArtifactError(
             f"{folder} is no suite ({FILE}: {error.strerror}); {known.AGAIN} -o {folder}"
@@ -142,6 +161,37 @@ def load(folder: Path) -> Suite:
     if not cases:
         raise ArtifactError(f"{path} has no cases, it was not finished; {known.AGAIN}")
     return Suite(folder, cases)
+
+
+def _entry(value: dict[str, Any]) -> Entry:
+    """Return a case of the index, which must not lead out of the suite's folder.
+
+    Raises:
+        ValueError: something in it is of another type, or missing (KeyError, TypeError).
+    """
+    entry = Entry(**{name: value[name] for name in Entry.__dataclass_fields__})
+    for name in ("stresses", "architecture", "dtype"):
+        if not isinstance(getattr(entry, name), str):
+            raise ValueError(f"{name} is {getattr(entry, name)!r}, expected text")
+    if not _is_plain(entry.name):
+        raise ValueError(f"name is {entry.name!r}, expected that of a folder")
+    if not known.is_number(entry.positions):
+        raise ValueError(f"positions is {entry.positions!r}, expected a number")
+    for name in ("greatest_score", "score_bits"):
+        found = getattr(entry, name)
+        if not isinstance(found, float) and not known.is_number(found):
+            raise ValueError(f"{name} is {found!r}, expected a number")
+    files: object = entry.files
+    if not isinstance(files, dict) or not all(isinstance(s, str) for s in files.values()):
+        raise ValueError(f"files is {files!r}, expected SHA-256 by name")
+    if known.FILE not in files or not set(files) & set(WEIGHTS) or not all(map(_is_plain, files)):
+        raise ValueError(f"files has {sorted(files)}, expected {known.FILE} and weights")
+    return entry
+
+
+def _is_plain(name: object) -> bool:
+    """Return whether a name is one of a file or folder, and no path."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0:")
 
 
 def answers_in(suite: Suite, entry: Entry) -> Answers:
@@ -285,8 +335,35 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write_index(folder: Path, entries: list[dict[str, Any]]) -> None:
-    value = {"format": "tm2tf-kat", "version": VERSION, "made_by": f"tm2tf {__version__}"}
+def _earlier(folder: Path) -> set[str]:
+    """Return the cases that an earlier suite left in a folder, finished or not."""
+    try:
+        value = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            return set()
+        names = {case["name"] for case in value["cases"]} | set(value.get("unfinished", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    # only what looks like a case is taken for one: it is going to be removed
+    return {
+        name
+        for name in names
+        if _is_plain(name)
+        and not (folder / name).is_symlink()
+        and (folder / name / "config.json").is_file()
+    }
+
+
+def _write_index(
+    folder: Path, entries: list[dict[str, Any]], unfinished: Sequence[str] = ()
+) -> None:
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made_by": f"tm2tf {__version__}",
+    }
+    if unfinished:
+        value["unfinished"] = list(unfinished)
     text = json.dumps({**value, "cases": entries}, indent=1, ensure_ascii=False) + "\n"
     replace_files(folder, [(FILE, text.encode())])
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder to write; an earlier suite in it is replaced.",
+    help="Folder to write; an earlier suite in it is replaced, with all its cases.",
 )
 @click.option(
     "--formats",
     metavar="LIST",
-    help="Of hf,gguf,onnx (default: all that the installed packages can write).",
+    help="Of hf,gguf,onnx (default: all that the installed packages can write). hf always comes.",
 )
 @click.option(
     "--case",

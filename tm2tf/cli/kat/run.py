@@ -70,7 +70,7 @@ def command(
     of an engine would explain all that failed. Without DIR a suite is made for this run alone. A
     server has to be given what it serves: --case, and --model if it goes by another name.
 
-    Exits with 0 if all that was asked is right, 1 if something is wrong or nothing could be asked.
+    Exits with 0 if all that was asked is right, 1 if something is wrong or nothing was generated.
 
     \b
     Example:
@@ -169,12 +169,16 @@ def _show(out: Console, report: Report, fault: Fault | None) -> None:
         say(f"  {fault.because}")
     if report.doubt is not None:
         say(f"sampling at temperature 1: each token drawn has 1 - p <= {report.doubt:.1e}")
+    kinds = ", ".join(dict.fromkeys(result.kind for result in skipped))
+    which = f" ({kinds})" if kinds else ""
     say(
-        f"{len(report.of('passed'))} passed, {len(failed)} wrong, {len(skipped)} skipped; "
+        f"{len(report.of('passed'))} passed, {len(failed)} wrong, {len(skipped)} skipped{which}; "
         f"{report.tokens:,} tokens right in {report.seconds:.1f} s"
     )
-    if not report.good and not failed:
+    if not report.of("passed") and not failed:
         say("nothing was checked: this is no pass")
+    elif not report.good and not failed:
+        say("no tokens were generated: this is no pass")
 
 
 def _what(result: Result) -> str:

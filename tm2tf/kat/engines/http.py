@@ -7,6 +7,7 @@ Contexts are scored where the server can echo a prompt with its most probable to
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import urllib.error
@@ -18,7 +19,7 @@ from typing import Any
 
 from tm2tf.errors import InputError
 from tm2tf.kat import answers as known
-from tm2tf.kat.engine import HIDDEN, Sampled, Session, UnsupportedError
+from tm2tf.kat.engine import HIDDEN, Sampled, Session, SilentError, UnsupportedError
 
 SECONDS = 600.0
 """How long a server may take for an answer: thousands of tokens, on a slow machine."""
@@ -177,21 +178,32 @@ def _asked(url: str, body: dict[str, Any] | None) -> Any:
 
     Raises:
         RefusedError: it answers with an error of ours, 4xx.
-        InputError: it does not answer, not in time, not with JSON, or with an error of its own.
+        SilentError: it does not answer in time.
+        InputError: it does not answer, not with JSON, or with an error of its own; or the URL is
+            none.
     """
     data = None if body is None else json.dumps(body).encode()
-    asked = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
+        asked = urllib.request.Request(url, data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
-            return json.loads(answer.read())
+            said = answer.read()
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace").strip()[:200]
+        why = error.read().decode(errors="replace").strip()[:200]
         kind = RefusedError if 400 <= error.code < 500 else InputError
-        raise kind(f"{url} answers with {error.code} {error.reason}: {said}") from None
-    except (urllib.error.URLError, OSError) as error:
+        raise kind(f"{url} answers with {error.code} {error.reason}: {why}") from None
+    except OSError as error:  # URLError is one
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, TimeoutError):
+            raise SilentError(f"no answer from {url} in {SECONDS:,.0f} seconds") from None
         raise InputError(
             f"no server answers at {url}: {reason}; start one that serves a case of the suite"
         ) from None
+    except (ValueError, http.client.HTTPException) as error:
+        raise InputError(
+            f"cannot ask {url}: {error!r}; expected the URL of a server, such as "
+            "http://127.0.0.1:8080/v1"
+        ) from None
+    try:
+        return json.loads(said)
     except ValueError:
         raise InputError(f"{url} answers with something that is no JSON") from None
