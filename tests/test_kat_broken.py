@@ -115,6 +115,19 @@ def test_a_sound_server_passes(small, as_text, shows_end):
     assert {body["model"] for body in served.asked} == {f"/models/{case}/model.gguf"}
 
 
+def test_a_server_that_takes_one_text_at_a_time(small):
+    """As llama-cpp-python's does: ids are tried once, batches are left out."""
+    case = PADDING[1]
+    folder = small.folder / case
+    session = TransformersEngine().load(folder)
+    served = broken.Completions(session, folder, refuses=("ids", "batch"))
+    with broken.serving(served, models=(case,)) as url:
+        report = checking.run(small, HttpEngine(url), [case])
+    assert report.good
+    assert {result.kind for result in report.of("skipped")} == {"batch"}
+    assert sum(not isinstance(body["prompt"], str) for body in served.asked) < len(served.asked) / 2
+
+
 def test_a_broken_server_is_found_out(small):
     case = RECENCY[1]
     folder = small.folder / case

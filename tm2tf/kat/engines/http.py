@@ -1,8 +1,10 @@
 """A server with OpenAI's completions endpoint: llama.cpp's, vLLM's, and others'.
 
-Prompts are sent as ids, or as text if that is asked for; what comes back is text, whose words are
-tokens. Servers do not show the token that ended a row: it counts as right where the row had to end.
-Contexts are scored where the server can echo a prompt with its most probable tokens.
+Prompts are sent as ids, or as text if that is asked for or the server takes no ids; what comes back
+is text, whose words are tokens. Servers do not show the token that ended a row: it counts as right
+where the row had to end. Contexts are scored where the server can echo a prompt with its most
+probable tokens. Tried with the server of llama-cpp-python, which takes text alone, one prompt at a
+time.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ SECONDS = 600.0
 """How long a server may take for an answer: thousands of tokens, on a slow machine."""
 
 Prompt = str | list[int]
+Choice = dict[str, Any]
 
 
 class RefusedError(InputError):
-    """The server answered that it does not do this."""
+    """The server answered with an error, 4xx or 5xx: it does not do this, or fails to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +108,11 @@ class HttpSession:
             UnsupportedError: the server refuses several prompts.
             InputError: it does not answer.
         """
-        sent = [self._prompt(prompt) for prompt in prompts]
         ask = {"max_tokens": count, "temperature": 0}
-        if len(sent) == 1:
-            return [self._row(self._complete(sent[0], ask)[0], count, stop)]
+        if len(prompts) == 1:
+            return [self._row(self._following(prompts, ask)[0], count, stop)]
         try:
-            choices = self._complete(sent, ask)
+            choices = self._following(prompts, ask)
         except RefusedError as error:
             raise UnsupportedError(f"several prompts in one request are refused: {error}") from None
         return [self._row(choice, count, stop) for choice in choices]
@@ -119,7 +121,7 @@ class HttpSession:
         """Return the most probable token after each position, if the server echoes prompts."""
         ask = {"max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
         try:
-            choice = self._complete(self._prompt(tokens), ask)[0]
+            choice = self._following([tokens], ask)[0]
         except RefusedError:
             return None
         best = (choice.get("logprobs") or {}).get("top_logprobs") or []
@@ -132,20 +134,35 @@ class HttpSession:
     ) -> Sampled:
         """Return tokens drawn at temperature 1, and the greatest 1 - p that the server tells."""
         ask = {"max_tokens": count, "temperature": 1, "top_p": 1, "seed": seed, "logprobs": 1}
-        choice = self._complete(self._prompt(prompt), ask)[0]
+        choice = self._following([prompt], ask)[0]
         logs = (choice.get("logprobs") or {}).get("token_logprobs") or []
         row = self._row(choice, count, stop)
-        doubts = [-math.expm1(log) for log in logs[: len(row)] if log is not None]
+        doubts = [max(0.0, -math.expm1(log)) for log in logs[: len(row)] if log is not None]
         return Sampled(row, max(doubts, default=None))
+
+    def _following(self, prompts: Sequence[Sequence[int]], ask: dict[str, Any]) -> list[Choice]:
+        """Return what follows prompts; a server that takes no ids is asked by text from then on."""
+        try:
+            return self._complete([self._prompt(prompt) for prompt in prompts], ask)
+        except RefusedError:
+            if self._as_text:
+                raise
+            self._as_text = True
+            try:
+                return self._complete([self._prompt(prompt) for prompt in prompts], ask)
+            except RefusedError:
+                self._as_text = False  # it was not that
+                raise
 
     def _prompt(self, tokens: Sequence[int]) -> Prompt:
         return " ".join(self._words[i] for i in tokens) if self._as_text else list(tokens)
 
-    def _complete(self, prompt: Prompt | list[Prompt], ask: dict[str, Any]) -> list[dict[str, Any]]:
+    def _complete(self, prompts: list[Prompt], ask: dict[str, Any]) -> list[Choice]:
         """Return the choices that the server gives, in the order of prompts."""
+        prompt = prompts[0] if len(prompts) == 1 else prompts
         value = _asked(f"{self._url}/completions", {"model": self._model, "prompt": prompt, **ask})
         try:
-            choices: list[dict[str, Any]] = sorted(
+            choices: list[Choice] = sorted(
                 value["choices"], key=lambda choice: choice.get("index", 0)
             )
             for choice in choices:
@@ -177,10 +194,9 @@ def _asked(url: str, body: dict[str, Any] | None) -> Any:
     """Return the JSON that a server answers with (to POST, if there is a body).
 
     Raises:
-        RefusedError: it answers with an error of ours, 4xx.
+        RefusedError: it answers with an error.
         SilentError: it does not answer in time.
-        InputError: it does not answer, not with JSON, or with an error of its own; or the URL is
-            none.
+        InputError: it does not answer, or not with JSON; or the URL is none.
     """
     data = None if body is None else json.dumps(body).encode()
     try:
@@ -189,8 +205,7 @@ def _asked(url: str, body: dict[str, Any] | None) -> Any:
             said = answer.read()
     except urllib.error.HTTPError as error:
         why = error.read().decode(errors="replace").strip()[:200]
-        kind = RefusedError if 400 <= error.code < 500 else InputError
-        raise kind(f"{url} answers with {error.code} {error.reason}: {why}") from None
+        raise RefusedError(f"{url} answers with {error.code} {error.reason}: {why}") from None
     except OSError as error:  # URLError is one
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
