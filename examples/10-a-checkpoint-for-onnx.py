@@ -52,7 +52,8 @@ while tokens[-1] not in config["eos_token_id"]:
         "attention_mask": np.ones((1, len(tokens)), np.int64),
     }
     logits, *present = graph.run(None, given | cache)
-    cache = {f"past_key_values{name[7:]}": array for name, array in zip(names[1:], present)}  # noqa: B905
+    pairs = zip(names[1:], present, strict=True)
+    cache = {f"past_key_values{name[7:]}": array for name, array in pairs}
     fed = [int(logits[0, -1].argmax())]
     tokens += fed
 

@@ -193,7 +193,7 @@ class Stale(TransformersSession):
             return super()._generate(prompts, count, stop, **how)
         old, cache = self.before
         new = tuple(prompts[0])
-        common = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), None)  # noqa: B905
+        common = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
         common = min(len(old), len(new)) if common is None else common
         if cache is not None and common > 2:
             kept = min(common + 3, len(new) - 1, cache.get_seq_length())

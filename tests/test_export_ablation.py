@@ -6,17 +6,16 @@ import pytest
 
 from tm2tf import api
 from tm2tf.errors import InputError
+from tm2tf.export.ablation import proof
 from tm2tf.export.bundle import bundle
 from tm2tf.export.circuit import Edge, carrying, circuit, possible
 from tm2tf.export.contexts import contexts
+from tm2tf.export.patching import Patched
+from tm2tf.export.torch_model import stock_model
 from tm2tf.machine import simulator
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="the extra `export` is not installed")
-
-from tm2tf.export.ablation import proof  # noqa: E402
-from tm2tf.export.patching import Patched  # noqa: E402
-from tm2tf.export.torch_model import stock_model  # noqa: E402
 
 SUMMARISED = {"tape": 8, "context": 40, "construction": "summarised-addressed"}
 

@@ -16,13 +16,12 @@ from tm2tf.errors import ExtraError, InputError
 from tm2tf.export import onnx as export
 from tm2tf.export.bundle import bundle
 from tm2tf.export.huggingface import config, text
+from tm2tf.kat.engines import onnxruntime_engine
+from tm2tf.kat.engines.onnxruntime_engine import OnnxruntimeEngine
 from tm2tf.machine import simulator
 
 onnx = pytest.importorskip("onnx", reason="onnx is of the extra 'onnx'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is of the extra 'onnx'")
-
-from tm2tf.kat.engines import onnxruntime_engine  # noqa: E402
-from tm2tf.kat.engines.onnxruntime_engine import OnnxruntimeEngine  # noqa: E402
 
 ARCHITECTURES = ("llama", "gpt2")
 SUMMARIES = {"construction": "summarised-addressed", "tape": 32, "context": 128}
