@@ -12,7 +12,7 @@ READY := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check fix clean clean-all
+.PHONY: help setup demo test test-all pictures check fix clean clean-all
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,8 @@ demo: $(READY)  ## Compile, look into, run and verify bundled machines
 	$(BIN)/tm2tf compile bb4 -o build/bb4
 	$(BIN)/tm2tf inspect bb4
 	$(BIN)/tm2tf run binary-increment --input 1011
+	$(BIN)/tm2tf diagram binary-increment --input 1011
+	$(BIN)/tm2tf view bb4 -o build/bb4.html
 	$(BIN)/tm2tf verify bb4 binary-increment palindrome
 	$(BIN)/tm2tf run bb5
 
@@ -40,6 +42,13 @@ test: $(READY)  ## Run the tests, without the slow ones
 
 test-all: $(READY)  ## Run all tests
 	$(PYTEST) -m "" --timeout 3600
+
+pictures: $(READY)  ## Draw the pictures of docs/ again
+	$(BIN)/tm2tf diagram bb5 -o docs/images/bb5.png
+	$(BIN)/tm2tf graph palindrome-2tape --program -o docs/images/program.png
+	$(BIN)/tm2tf plot attention palindrome-2tape --input 1001 -o docs/images/attention.png
+	$(BIN)/python -m pytest -q tests/test_view_browser.py -k bb4
+	cp build/screenshots/bb4-step-60.png docs/images/page.png
 
 check: $(READY)  ## Lint, format, types, order of imports
 	$(BIN)/ruff check .

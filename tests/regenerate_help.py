@@ -8,15 +8,17 @@ from click.testing import CliRunner
 from tm2tf.cli import COMMANDS, group
 from tm2tf.cli.kat_command import STEPS
 from tm2tf.cli.learn_command import EXPERIMENTS
+from tm2tf.cli.plot_command import PICTURES
 
 FOLDER = Path(__file__).resolve().parent / "golden" / "help"
 
 
-GROUPS = ("learn", "kat")
+GROUPS = ("learn", "kat", "plot")
 LEAVES = (
     *(command for command in COMMANDS if command not in GROUPS),
     *(f"learn {experiment}" for experiment in EXPERIMENTS),
     *(f"kat {command}" for command in STEPS),
+    *(f"plot {picture}" for picture in PICTURES),
 )
 """The commands that do something, as they are typed."""
 

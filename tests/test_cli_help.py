@@ -15,7 +15,11 @@ from tm2tf.cli import group
 
 HEAVY = {"numpy", "torch", "numba", "rich"}
 TEXTS = dict(help_texts())
-SLOW = ("learn report", "learn bounds", "learn retrieval")  # whose example takes half a minute
+SLOW = ("learn report", "learn bounds", "learn retrieval", "bb5.png", "--library")
+"""What is in examples that take half a minute."""
+
+SCREENS = ("step",)
+"""Commands that need a terminal, but for `--json`."""
 
 
 def tm2tf(*arguments, loaded=False, **environment):
@@ -64,6 +68,7 @@ def test_each_command_has_help_an_example_and_json(command):
     assert "  --json " in text
     parent, _, name = command.rpartition(" ")
     assert f"  {name} " in TEXTS[file_of(parent or "tm2tf")]
+    assert examples(command)
     assert all(line.startswith(f"tm2tf {command}") for line in examples(command))
     short = CliRunner().invoke(
         group, [*command.split(), "-h"], prog_name="tm2tf", terminal_width=80
@@ -71,25 +76,23 @@ def test_each_command_has_help_an_example_and_json(command):
     assert short.stdout == text
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(command, marks=[pytest.mark.slow, pytest.mark.timeout(900)])
-        if command in SLOW
-        else command
-        for command in LEAVES
-    ],
-)
-def test_the_examples_in_the_help_work(command, tmp_path, monkeypatch):
+def lines():
+    for command in LEAVES:
+        for line in examples(command):
+            slow = [pytest.mark.slow, pytest.mark.timeout(900)]
+            yield pytest.param(line, marks=slow if any(word in line for word in SLOW) else [])
+
+
+@pytest.mark.parametrize("line", list(lines()))
+def test_the_examples_in_the_help_work(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert examples(command)
-    for line in examples(command):
-        for more in ([], ["--json"]):
-            result = CliRunner(catch_exceptions=False).invoke(group, shlex.split(line)[1:] + more)
-            assert (result.exit_code, result.stderr) == (0, "")
-            assert result.stdout.strip()
-            if more:
-                json.loads(result.stdout)
+    words = shlex.split(line)[1:]
+    for more in (["--json"],) if words[0] in SCREENS else ([], ["--json"]):
+        result = CliRunner(catch_exceptions=False).invoke(group, words + more)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.strip()
+        if more:
+            json.loads(result.stdout)
 
 
 def test_the_version():

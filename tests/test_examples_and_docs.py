@@ -7,9 +7,11 @@ need only succeed. `$ cat FILE` is not run: it makes FILE of the lines below it.
 fresh folder that holds such files, the whole machines of the document's ```yaml blocks as
 NAME.yaml, what earlier commands of the document wrote, and links to the project's folders.
 
-A ```python block is run on its own, beside what the commands before it wrote. Each line with
-`print(` says in its comment what it prints, `...` for anything. What needs a package that is not
-installed is skipped.
+A ```python block is run on its own, beside what the commands before it wrote; ```python continued
+goes on from the block before it. Each line with `print(` says in its comment what it prints, `...`
+for anything. What needs a package that is not installed is skipped.
+
+docs/examples.md shows the output of every example, which is run once and compared with it.
 """
 
 import json
@@ -33,80 +35,18 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 FORMAT = ROOT / "docs" / "machine-format.md"
+SHOWN = ROOT / "docs" / "examples.md"  # has the output of every example
 SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA", "--controls 2", "learn report")
 LINKED = ("machines", "examples", "docs", "tests")
 
-FACTS = {  # what an example must print, for each example there is
-    "01-hello-machine": [
-        "step   1  emits 1R>B",
-        "halted after 107 steps with 13 ones on the tape",
-        "lockstep: 107 steps compared, first difference: None",
-    ],
-    "02-your-own-machine": [
-        "unknown state 'od'; did you mean 'odd'?\n    9 |     1: R od ",
-        "prompt  <bos> 1 0 1 1 <start>\n     result  10111, halted after 5 steps",
-        "100,000 symbols, 49,944 ones: right",
-    ],
-    "03-reading-the-weights": [
-        "tape0.head         = -1",
-        "6:1L>A     (-1, -1, 0)  score    1 = p^2 - (p - w)^2, wrote on w = -1  <- the greatest",
-        "B, 1 -> Z, 1, R  1  <- fires",
-        "Emitted: 1R>Z, ahead by 0.5",
-    ],
-    "04-two-tapes": [
-        " 17 aR,aL>compare    .  .  .  .  .  .  .  .  1  .  .  .  .  0",
-        "abba: accepted after 15 steps",
-        "'abababa... (600)' rejected, 1203 steps, difference: None",
-    ],
-    "05-one-set-of-weights": [
-        "A 0 -> B 1 right",
-        "abcba  -> blank          accepted after  21 steps, difference: None",
-        "rules in the prompt   2R>A 1R>A 2R>A 2R>A 0L>B <unknown>",
-    ],
-    "06-one-machine-many-ways": [
-        "queue                   3             65            7,020",
-        "10 of 10 ways agree: 107 steps, 13 ones on the tape.",
-        "100,000 steps, 100,000 tokens written, 100,002 in the context at most",
-        "queue        float16   20 steps, difference: None",
-    ],
-    "07-fine-tuning-on-the-tape": [
-        "          2  (3, -1, 0)    (3, -1, 0)",
-        "2,869 steps, each verified; first difference: None",
-        "[0, -2]  +1  +1",
-    ],
-    "08-a-checkpoint-for-transformers": [
-        "GPT2LMHeadModel.generate() writes 107 tokens",
-        "1R>Z@5    .  .  .  .  1 [0] 1  1  1  1  1  1  1  1  1  1  1  1  .  .\n\n   107 steps, 13",
-        "<bos> 1 0 1 1 <start>           19 steps, the last 1R>Z@11",
-        "0R>A@13     0L>C@12        1.0",
-        "the same run: True",
-    ],
-    "09-a-checkpoint-for-llama-cpp": [
-        "bb4               (blank)       107  None              1L>B@23 0L>C@22 1R>Z@23",
-        "binary-increment  111111111      20  None",
-    ],
-    "10-a-checkpoint-for-onnx": [
-        "<bos> tape0:0@8 tape0:1@9 tape0:1@10 tape0:0@11 <head:0@8> <head:1@8> <start>",
-        "4. By the simulator: accepted, 15 steps. Same tokens: True.",
-    ],
-    "11-scoring-a-circuit": [
-        "L0.H0 -> L0.N1    tape0.read=1                            transitions: A, 1 -> B, 1, L",
-        "16 of 101 possible edges. Proved by ablation over 1,920\n   outputs: True",
-        "gradient, on drawn contexts    14       1.00    0.88  embed -> L0.H0.q, embed -> L0.H0.k",
-        "ablation, on drawn contexts    16       1.00    1.00\n",
-    ],
-    "12-testing-an-engine": [
-        ": 23 passed, 0 wrong",
-        "`<stuck>` instead of `cR>one@3`",
-        "suspected: positions are off by one.",
-    ],
-}
 NEEDED = {  # the packages that an example needs, and the extra that has them
     "08-a-checkpoint-for-transformers": (("tokenizers", "transformers"), "export"),
     "09-a-checkpoint-for-llama-cpp": (("gguf", "llama_cpp"), "gguf,llama-cpp"),
     "10-a-checkpoint-for-onnx": (("tokenizers", "onnx", "onnxruntime"), "onnx"),
     "11-scoring-a-circuit": (("transformers",), "export"),
     "12-testing-an-engine": (("tokenizers", "transformers"), "export"),
+    "13-pictures-of-a-run": (("matplotlib", "pygraphviz", "resvg_py"), "draw"),
+    "14-a-page-for-a-class": (("jinja2", "pygraphviz"), "draw"),
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -114,32 +54,62 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # --- examples -----------------------------------------------------------------------------
 
 
+def example_number(command):
+    """Return the number of the example that a command runs; None if it runs none."""
+    found = re.fullmatch(r"tm2tf examples (\d+)", command.text)
+    return found and found[1]
+
+
+def shown_output(path):
+    """Return the lines that the document of the examples shows as the output of one."""
+    found = [it for it in commands(SHOWN) if example_number(it) == path.stem.partition("-")[0]]
+    assert len(found) == 1, f"{SHOWN.name} has {len(found)} blocks with the output of {path.stem}"
+    return found[0].shown
+
+
+def check_output(path, printed):
+    shown = shown_output(path)
+    if not agrees(shown, printed):
+        told = f"{SHOWN.name}, {path.stem}\nshown:\n{stripped(shown)}\nprinted:\n{printed}"
+        pytest.fail(told, pytrace=False)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(path, capsys):
-    assert path.stem in FACTS, "say in FACTS what this example shows"
+def test_an_example_prints_what_the_document_shows(path, capsys):
     packages, extra = NEEDED.get(path.stem, ((), ""))
     for package in packages:
         pytest.importorskip(package, reason=f"needs the extra {extra}")
     runpy.run_path(str(path), run_name="__main__")
     printed = capsys.readouterr()
-    for fact in FACTS[path.stem]:
-        assert fact in printed.out
+    check_output(path, printed.out)
     assert printed.err == ""
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_document_shows_enough_of_an_example(path):
+    told = [line for line in shown_output(path) if line.strip(" .")]
+    assert len(told) >= 5
+    assert any(re.search(r"\d", line) for line in told)
+    assert f"](../examples/{path.name})" in SHOWN.read_text(encoding="utf-8")
+
+
 def test_all_examples_are_listed_and_run_by_number():
-    assert [path.stem for path in EXAMPLES] == list(FACTS)
+    names = [path.stem for path in EXAMPLES]
+    numbers = [f"{number:02}" for number in range(1, len(EXAMPLES) + 1)]
+    assert [name[:3] for name in names] == [f"{number}-" for number in numbers]
+    assert list(filter(None, map(example_number, commands(SHOWN)))) == numbers
+    assert NEEDED.keys() <= set(names)
     rows = json.loads(invoke(["examples", "--json"]).stdout)
-    assert [row["name"] for row in rows] == list(FACTS)
+    assert [row["name"] for row in rows] == names
     assert all(row["about"].endswith(".") and len(row["about"]) < 100 for row in rows)
-    assert FACTS["02-your-own-machine"][1] in invoke(["examples", "02"]).stdout
+    check_output(EXAMPLES[1], invoke(["examples", "02"]).stdout)
 
 
 def test_an_example_runs_as_a_script(tmp_path):
     ran = subprocess.run(
         [sys.executable, str(EXAMPLES[0])], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert FACTS[EXAMPLES[0].stem][1] in ran.stdout
+    check_output(EXAMPLES[0], ran.stdout)
 
 
 # --- documents ----------------------------------------------------------------------------
@@ -176,6 +146,17 @@ def blocks(path):
     return found
 
 
+def python_blocks(path):
+    """Return Python blocks, each with the lines of those that go on from it."""
+    found = []
+    for block in blocks(path):
+        if block.language == "python":
+            found.append(block)
+        elif block.language == "python continued":
+            found[-1].lines += ["", *block.lines]
+    return found
+
+
 def commands(path):
     found = []
     for block in blocks(path):
@@ -205,6 +186,8 @@ def machine_texts(path):
 def cases():
     for path in DOCUMENTS:
         for command in commands(path):
+            if path == SHOWN and example_number(command):
+                continue  # run above, once
             if command.text.startswith("tm2tf "):
                 slow = [pytest.mark.slow] if any(word in command.text for word in SLOW) else []
                 yield pytest.param(path, command, id=f"{path.name}:{command.line}", marks=slow)
@@ -295,8 +278,7 @@ def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeyp
     [
         pytest.param(path, block, id=f"{path.name}:{block.line}")
         for path in DOCUMENTS
-        for block in blocks(path)
-        if block.language == "python"
+        for block in python_blocks(path)
     ],
 )
 def test_python_in_a_document_prints_what_it_says(path, block, tmp_path, monkeypatch, capsys):

@@ -48,6 +48,11 @@ def test_the_json_is_the_view():
     found = json_of("binary-increment", "--step", "1", "--input", "1", "--origin", "3",
                     "--head-at", "4")  # fmt: skip
     assert (found["fed"]["token"], found["starts"], found["fed"]["position"]) == ("<start>", [4], 4)
+    assert found["read_by"]["state"] == ["layer 2"]
+    circuit = json_of("bb2", "--dense", "blocks.2.attn.0.W_QK")
+    assert circuit["tensor"] == "blocks.2.attn.0.QK"
+    asked, held = circuit["rows"].index("tape0.head"), circuit["columns"].index("tape0.read.key")
+    assert circuit["values"][asked][held] == 2
 
 
 def test_the_overview_as_text():
@@ -65,7 +70,9 @@ def test_views_as_text():
     for line in (
         "fed    1L>A at position 4 (step 2)",
         "emits  1L>B, by a margin of 0.5",
-        "tape0.read        1      layer 2",
+        "tape0.read        1      layer 2    layer 2",
+        "tape0.head        0      layer 0    layer 1, head 2.0",
+        "next.state        B      layer 2    logits",
         "2.0   tape0.read    1R>B at position 3 (step 1)      0     0.5  tape0.read=1",
         "1L>B         1",
     ):
@@ -130,6 +137,9 @@ def test_an_artifact_is_inspected_as_it_is(tmp_path):
             ["'state' is a feature", "2 'state=A', 3 'state=B', 4 'state=Z'"],
         ),
         (["--direction", "tape0.address"], ["is a feature", "7 'tape0.move'", "14 'tape0.filled'"]),
+        (["--dense", "blocks.0.attn.0.QK"], ["'uniform'", "no queries and keys", "ask for its OV"]),
+        (["--dense", "blocks.0.attn.7.OV"], ["no tensor 'blocks.0.attn.7.OV'", ".QK and .OV"]),
+        (["--dense", "blocks.9.attn.0.OV"], ["no tensor 'blocks.9.attn.0.OV'"]),
         (["--dense", "W_X"], ["no tensor 'W_X'; did you mean 'W_", "blocks.L.mlp."]),
         (["--step", "0"], ["no step 0", "count from 1"]),
         (["--step", "7"], ["no step 7: the run has 6 steps"]),

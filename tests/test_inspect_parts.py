@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.inspecting import NAMES, compiled, inspect, json_of
+from tests.inspecting import NAMES, SMALL, compiled, inspect, json_of
 from tm2tf.inspect import directions, tables, tensors
 from tm2tf.weights.matrix import Matrix
 
@@ -52,6 +52,46 @@ def test_circuits_are_the_products_of_the_tensors(name):
             query = np.vstack([head.W_Q.dense(), head.b_Q])
             key = np.vstack([head.W_K.dense(), head.b_K])
             np.testing.assert_array_equal(qk, query @ key.T)
+            for which, expected in (("OV", ov), ("QK", qk)):
+                if which == "OV" or view.qk:
+                    drawn = tensors.tensor(weights, f"blocks.{number_}.attn.{index}.{which}")
+                    assert drawn.rows == drawn.columns == tuple(places)[: len(expected)]
+                    np.testing.assert_array_equal(drawn.values, expected)
+
+
+def test_who_reads_each_feature():
+    assert directions.read_by(compiled("bb2").weights) == {
+        "position": ("layer 0",),
+        "state": ("layer 2",),
+        "tape0.write": ("head 2.0",),
+        "tape0.move": ("head 0.0", "layer 1"),
+        "tape0.fill": ("head 0.1",),
+        "tape0.is_input": ("layer 0", "layer 1"),
+        "tape0.writes": ("layer 1", "head 2.0"),
+        "tape0.head": ("layer 1", "head 2.0"),
+        "tape0.filled": ("layer 1",),
+        "tape0.address": ("layer 1",),
+        "tape0.read": ("layer 2",),
+        "next.state": ("logits",),
+        "next.tape0.write": ("logits",),
+        "next.tape0.move": ("logits",),
+    }
+
+
+@pytest.mark.parametrize("construction", ["trace", "addressed", "queue", "looped"])
+def test_readers_are_those_of_the_directions(construction):
+    weights = compiled("bb2", construction, **SMALL[construction]).weights
+    found = directions.read_by(weights)
+    for readout in weights.readouts:
+        held = {d for _, d in (*readout.values, *readout.terms)}
+        if len(readout.terms) > 1:  # a sum may be read by fewer than its directions are
+            continue
+        tensors_ = {link.tensor for d in held for link in directions.direction(weights, d).readers}
+        names = {"W_U": "logits", "W_loop": "next pass"}
+        for tensor in tensors_ - names.keys():
+            _, layer, part, *rest = tensor.split(".")
+            names[tensor] = f"head {layer}.{rest[0]}" if part == "attn" else f"layer {layer}"
+        assert set(found[readout.feature.name]) == {names[tensor] for tensor in tensors_}
 
 
 def test_a_head_by_number_or_name():

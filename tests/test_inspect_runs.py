@@ -149,21 +149,21 @@ emits      1L>B, by a margin of 0.5
 window     4 cells, the first at address -1
 
 Features
-feature            value     made by
-state              B         pass 1
-tape0.symbol       0         pass 1
-tape0.here         yes       pass 1
+feature            value     made by    read by
+state              B         pass 1     layer 0
+tape0.symbol       0         pass 1     head 0.0, layer 1
+tape0.here         yes       pass 1     head 0.0, head 0.1, head 0.2, layer 1
 tape0.write        (absent)  embedding
 tape0.move         0         embedding
-tape0.at           1         pass 1
-tape0.read         0         layer 0
-tape0.left         right     layer 0
-tape0.right        left      layer 0
-next.state         B         layer 0
-next.tape0.write   1         layer 0
-next.tape0.move    L         layer 0
-next.tape0.symbol  1         layer 1
-next.tape0.here    left      layer 1
+tape0.at           1         pass 1     head 0.0, head 0.1, head 0.2, layer 1
+tape0.read         0         layer 0    layer 0
+tape0.left         right     layer 0    layer 1
+tape0.right        left      layer 0    layer 1
+next.state         B         layer 0    logits, next pass
+next.tape0.write   1         layer 0    layer 1, logits
+next.tape0.move    L         layer 0    layer 1, logits
+next.tape0.symbol  1         layer 1    next pass
+next.tape0.here    left      layer 1    next pass
 
 Heads
 head  name         attended to        score  margin  brought

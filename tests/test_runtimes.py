@@ -23,7 +23,7 @@ from tm2tf.machine.spec import Configuration, Machine, Tape
 from tm2tf.runtime.follow import start_runner
 from tm2tf.runtime.kernel import FIRST_CELLS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
-from tm2tf.runtime.run import CHUNK, FIRST_CHUNK, LOOK, _resized
+from tm2tf.runtime.run import CHUNK, FIRST_CHUNK, LOOK, resized
 from tm2tf.verify.table_simulator import TableSimulation
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Bounds
@@ -277,11 +277,11 @@ def test_a_second_ctrl_c_is_not_swallowed(default_handler, monkeypatch):
 
 
 def test_calls_are_sized_by_the_clock():
-    assert _resized(1024, 0.01) == 2048
-    assert _resized(CHUNK, 0.01) == CHUNK
-    assert _resized(1024, LOOK) == 1024
-    assert _resized(1024, 5.0) == 512
-    assert _resized(1, 5.0) == 1
+    assert resized(1024, 0.01) == 2048
+    assert resized(CHUNK, 0.01) == CHUNK
+    assert resized(1024, LOOK) == 1024
+    assert resized(1024, 5.0) == 512
+    assert resized(1, 5.0) == 1
 
 
 # --- CUDA -----------------------------------------------------------------------------------

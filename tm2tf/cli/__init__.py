@@ -25,6 +25,11 @@ COMMANDS = {
     "verify": "Check every step of the weights against the machine.",
     "compare": "Set constructions side by side on one machine.",
     "inspect": "Show the weights, with a name for everything in them.",
+    "diagram": "Draw a run as a space-time diagram.",
+    "graph": "Draw a machine's states, or a program's layers.",
+    "plot": "Draw weights, attention or the residual stream.",
+    "step": "Step through a run in the terminal, forward and back.",
+    "view": "Make a page that shows a machine and runs its weights.",
     "export": "Write a machine as a checkpoint for other programs.",
     "kat": "Test inference engines with runs whose answer is known.",
     "learn": "Compare fine-tuning with examples in the prompt.",
@@ -37,8 +42,19 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 
+NO_COLOR = "--no-color"
+
+
 class Commands(LazyGroup):
     """The group of all commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--no-color` wherever it stands: it is the same as NO_COLOR=1 in the environment."""
+        if NO_COLOR in args:
+            before = os.environ.get("NO_COLOR")
+            os.environ["NO_COLOR"] = "1"
+            ctx.call_on_close(lambda: _restore(before))
+        return super().parse_args(ctx, [word for word in args if word != NO_COLOR])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; our own errors become one message and an exit code."""
@@ -63,6 +79,7 @@ class Commands(LazyGroup):
     epilog="MACHINE is a file, a bundled name (bb5), a bbchallenge code (1RB1LB_1LA1RZ), or a "
     "folder that `tm2tf compile` wrote. `tm2tf COMMAND --help` shows an example of each.",
 )
+@click.option(NO_COLOR, is_flag=True, expose_value=False, help="No colours; it may stand anywhere.")
 @click.version_option(__version__, prog_name="tm2tf")
 def group() -> None:
     """Compile Turing machines into transformers, run the weights, check every step."""
@@ -84,6 +101,14 @@ def main() -> None:
         _cannot_write(error)
     finally:
         _flush()
+
+
+def _restore(no_color: str | None) -> None:
+    """Set NO_COLOR in the environment to what it was before a command."""
+    if no_color is None:
+        os.environ.pop("NO_COLOR", None)
+    else:
+        os.environ["NO_COLOR"] = no_color
 
 
 def _flush() -> None:

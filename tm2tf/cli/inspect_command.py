@@ -44,7 +44,11 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--direction", metavar="NAME", help="A residual direction: who writes and reads it."
         ),
-        click.option("--dense", metavar="TENSOR", help="A tensor as it is, such as W_E."),
+        click.option(
+            "--dense",
+            metavar="TENSOR",
+            help="A tensor as it is, such as W_E, or a circuit, blocks.2.attn.0.QK (or .OV).",
+        ),
         click.option(
             "--step",
             type=int,
@@ -89,6 +93,7 @@ def command(machine: str, asked: Asked, as_json: bool, **options: Any) -> None:
     Examples:
       tm2tf inspect bb2
       tm2tf inspect bb2 --layer 2 --head 0
+      tm2tf inspect bb2 --dense blocks.2.attn.0.QK
       tm2tf inspect binary-increment --step 3 --input 1011
     """  # noqa: D301
     _check(options)
@@ -99,9 +104,10 @@ def command(machine: str, asked: Asked, as_json: bool, **options: Any) -> None:
 
         found = to_json(view)
         assert isinstance(found, dict)
-        print_json({"machine": model.machine.name, "view": name, **found})
+        more = {"read_by": _read_by(model)} if name == "step" else {}
+        print_json({"machine": model.machine.name, "view": name, **found, **more})
     else:
-        _print(name, view, model.machine.name)
+        _print(name, view, model)
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -164,7 +170,14 @@ def _step(model: Model, number: int, options: dict[str, Any]) -> object:
     return step(model.compiled, model.start(*tapes), number)
 
 
-def _print(name: str, view: Any, machine: str) -> None:
+def _read_by(model: Model) -> dict[str, tuple[str, ...]]:
+    """Return what reads each feature."""
+    from tm2tf.inspect import directions
+
+    return directions.read_by(model.weights)
+
+
+def _print(name: str, view: Any, model: Model) -> None:
     """Print a view for people."""
     from tm2tf.inspect import sections, tensors
 
@@ -174,7 +187,9 @@ def _print(name: str, view: Any, machine: str) -> None:
         out = console()
         click.echo(tensors.text(view, out.width if out.is_terminal else PIPED_WIDTH))
     elif name == "overview":
-        _print_sections(sections.overview(view, machine))
+        _print_sections(sections.overview(view, model.machine.name))
+    elif name == "step":
+        _print_sections(sections.step(view, _read_by(model)))
     else:
         known = {
             "layer": sections.layer,
@@ -182,7 +197,6 @@ def _print(name: str, view: Any, machine: str) -> None:
             "neuron": sections.neuron,
             "token": sections.token,
             "direction": sections.direction,
-            "step": sections.step,
         }
         _print_sections(known[name](view))  # type: ignore[operator]
 

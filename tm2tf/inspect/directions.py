@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tm2tf.errors import NotFoundError
-from tm2tf.inspect.forms import BEGIN, Names, number
+from tm2tf.inspect.forms import BEGIN, Names, columns, number
 from tm2tf.inspect.lookup import missing, numbered
 from tm2tf.program.features import Distribution
 from tm2tf.weights.matrix import Matrix
@@ -58,6 +58,33 @@ def direction(weights: Weights, which: str | int) -> DirectionView:
         writers=tuple(_writers(weights, index)),
         readers=tuple(_readers(weights, index)),
     )
+
+
+def read_by(weights: Weights) -> dict[str, tuple[str, ...]]:
+    """Return what reads each feature, in processing order: `head 2.0`, `layer 1` (its neurons).
+
+    `logits` is the unembedding, `next pass` the loop. A feature that is a sum of directions is read
+    where all of them are read together.
+    """
+    parts: list[tuple[str, tuple[Matrix, ...]]] = []
+    for layer, found in enumerate(weights.layers):
+        for i, head in enumerate(found.heads):
+            parts.append((f"head {layer}.{i}", (head.W_Q, head.W_K, head.W_V)))
+        mlp = found.feed_forward
+        parts.append((f"layer {layer}", (mlp.W_gate, mlp.W_in)))
+    parts.append(("logits", (weights.W_U,)))
+    if weights.W_loop is not None:
+        parts.append(("next pass", (weights.W_loop,)))
+    readers: dict[str, list[str]] = {readout.feature.name: [] for readout in weights.readouts}
+    for name, matrices in parts:
+        together = [set(column.weights) for matrix in matrices for column in columns(matrix)]
+        each = set[int]().union(*together)
+        for readout in weights.readouts:
+            words = {d for _, d in readout.values}
+            terms = {d for _, d in readout.terms}
+            if words & each or (terms and any(terms <= read for read in together)):
+                readers[readout.feature.name].append(name)
+    return {feature: tuple(names) for feature, names in readers.items()}
 
 
 def _no_direction(weights: Weights, word: str) -> NotFoundError:

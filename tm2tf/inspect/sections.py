@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tm2tf.inspect.forms import number, scaled, shown
@@ -40,6 +41,9 @@ ROLES = {
 
 MOST = 20
 """Rows shown of the links by one tensor; `--json` has them all."""
+
+NOBODY: Mapping[str, Sequence[str]] = MappingProxyType({})
+"""Where it is not known what reads which feature."""
 
 NUMBERS = ("heads", "neurons", "nonzeros", "weight", "activation", "score", "margin", "logit", "at")
 """Headings of columns that hold numbers."""
@@ -248,17 +252,19 @@ def _links(title: str, links: Sequence[Link], other_pass: str) -> Section:
     return Section(title, ("tensor", "at", "what", "weight"), rows or [("nothing", "", "", "")])
 
 
-def step(view: StepView) -> list[Section]:
-    """Return the sections of a step."""
+def step(view: StepView, read_by: Mapping[str, Sequence[str]] = NOBODY) -> list[Section]:
+    """Return the sections of a step, given what reads each feature (`directions.read_by`)."""
     features: Rows = [
         (
             feature.name,
             "unclear" if not feature.clear else _value(feature.value),
             _made_by(feature, view.number),
+            *([", ".join(read_by.get(feature.name, ()))] if read_by else []),
         )
         for feature in view.features
         if not feature.part
     ]
+    headings = ("feature", "value", "made by", "read by")[: 4 if read_by else 3]
     logits: Rows = [(term.name, number(term.weight)) for term in view.logits]
     fired: Rows = [
         (f"{neuron.layer}.{neuron.index}", number(neuron.activation), neuron.text)
@@ -266,7 +272,7 @@ def step(view: StepView) -> list[Section]:
     ]
     return [
         Section(f"Step {view.step}: the pass that emits {view.emits}", (), _step_facts(view)),
-        Section("Features", ("feature", "value", "made by"), features),
+        Section("Features", headings, features),
         _attention(view),
         Section("Neurons that fired", ("neuron", "activation", "what it does"), fired),
         Section("Greatest logits", ("token", "logit"), logits),

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from tm2tf.inspect.forms import Names, Term, parts_of_sums, sums
-from tm2tf.inspect.neurons import neurons
+from tm2tf.inspect.neurons import Neuron, neurons
 from tm2tf.program.features import Categorical, Distribution, Integer
 from tm2tf.weights.model import HeadKind, Weights
 
@@ -28,6 +28,7 @@ FIRST_CELL = "the first cell"
 Within = Literal["prompt", "run", "summary", "window"]
 
 Vector = Float64[np.ndarray, " d_model"]
+Row = Float64[np.ndarray, " positions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,22 @@ class Attended:
 NOWHERE = Attended()
 
 
+class Labels:
+    """What the views of many passes of the same weights share: names, and neurons in words."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.parts = parts_of_sums(sums(weights))
+        self._names = Names(weights)
+        self._neurons: dict[int, list[Neuron]] = {}
+
+    def neurons(self, layer: int) -> list[Neuron]:
+        """Return all neurons of a layer, put into words once."""
+        if layer not in self._neurons:
+            self._neurons[layer] = neurons(self.weights, self._names, layer)
+        return self._neurons[layer]
+
+
 @dataclass(slots=True, eq=False)
 class Snapshot:
     """One pass at one position.
@@ -167,14 +184,21 @@ class Snapshot:
 
     Attributes:
         streams: the residual stream there, before each layer and after the last.
-        heads: what each head did, and `added` what it added to the stream, in order.
+        heads: what each head did, `added` what it added to the stream, and `rows` how much of
+            its attention each position had (a sum of 1), in order.
     """
 
-    weights: Weights
+    labels: Labels
     streams: Sequence[Vector]
     logits: Float64[np.ndarray, " d_vocab"]
     heads: list[HeadStep] = field(default_factory=list)
     added: list[Vector] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def weights(self) -> Weights:
+        """The tensors and their labels."""
+        return self.labels.weights
 
     @property
     def tolerance(self) -> float:
@@ -186,6 +210,7 @@ class Snapshot:
         layer: int,
         index: int,
         added: Vector,
+        row: Row,
         attended: Attended = NOWHERE,
         mean: Sequence[float] = (),
     ) -> None:
@@ -194,6 +219,7 @@ class Snapshot:
         terms = zip(self.weights.directions, added.tolist(), strict=True)
         leak = self.tolerance
         self.added.append(added)
+        self.rows.append(row)
         self.heads.append(
             HeadStep(
                 layer=layer,
@@ -214,7 +240,7 @@ class Snapshot:
         """Return all features; `carried` is whether there was a pass before this one."""
         x, loop = self.streams[-1], self.weights.W_loop
         into = set() if loop is None or not carried else set(loop.columns.tolist())
-        found, parts = [], parts_of_sums(sums(self.weights))
+        found, parts = [], self.labels.parts
         for readout in self.weights.readouts:
             read, held = readout.read(x), {d for _, d in (*readout.values, *readout.terms)}
             value: str | int | Mapping[str, float] | None = read
@@ -231,8 +257,7 @@ class Snapshot:
 
     def neurons(self) -> tuple[NeuronStep, ...]:
         """Return the neurons that fired, that is, whose activation is not 0."""
-        names, added = Names(self.weights), iter(self.added)
-        fired = []
+        added, fired = iter(self.added), []
         for number, layer in enumerate(self.weights.layers):
             x = sum((next(added) for _ in layer.heads), start=self.streams[number])
             mlp = layer.feed_forward
@@ -240,7 +265,7 @@ class Snapshot:
             values = gate * (x @ mlp.W_in.dense() + mlp.b_in)
             values = np.where(mlp.snap, np.rint(values), values)
             values[np.abs(values) <= self.tolerance] = 0
-            labelled = neurons(self.weights, names, number) if values.any() else []
+            labelled = self.labels.neurons(number) if values.any() else []
             fired += [
                 NeuronStep(number, i, labelled[i].label, float(values[i]), labelled[i].text)
                 for i in np.flatnonzero(values).tolist()
@@ -251,3 +276,25 @@ class Snapshot:
         """Return all tokens with their logits, the greatest first, of equals the lower id."""
         order = np.argsort(-self.logits, kind="stable")
         return [(int(i), float(self.logits[i])) for i in order]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A pass of a run, seen from one position.
+
+    Attributes:
+        number: which pass it is, from 1, among those that emit something.
+        places: all positions of the context then (of the window).
+        cells: how many cells a row or the window has, if cells are what positions stand for.
+        starts: the machine's address, a tape each, of the weights' address 0 (of the first cell).
+        rebased: whether that is where its head was when the context was last cut.
+        fed: the position from which the pass is seen.
+    """
+
+    number: int
+    places: Sequence[Place]
+    cells: int | None
+    starts: tuple[int, ...]
+    rebased: bool
+    fed: Place
+    snapshot: Snapshot

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
-from tm2tf.errors import InputError
+from tm2tf.errors import InputError, NotFoundError
 from tm2tf.inspect.forms import number, printable, shown
+from tm2tf.inspect.heads import ONE
 from tm2tf.inspect.lookup import missing
 from tm2tf.weights.matrix import Matrix
-from tm2tf.weights.model import Weights
+from tm2tf.weights.model import SCORED, Weights
 
 LARGEST = (1000, 200)
 """Rows and columns of the largest tensor that is shown as text."""
@@ -20,9 +22,12 @@ LARGEST = (1000, 200)
 LISTING = (
     "W_E, W_pos, W_U, b_U; if looped, W_loop, W_fixed and perhaps W_positions; blocks.L.attn.H. "
     "with W_Q, b_Q, W_K, b_K, W_V or W_O; blocks.L.mlp. with W_gate, b_gate, W_in, b_in, W_out or "
-    "snap (layer L, head H)"
+    "snap (layer L, head H); circuits blocks.L.attn.H.QK and .OV"
 )
 """The names of tensors, as messages have them."""
+
+
+_CIRCUIT = re.compile(r"blocks\.([0-9]+)\.attn\.([0-9]+)\.(?:W_)?(QK|OV)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +42,62 @@ class TensorView:
 
 
 def tensor(weights: Weights, name: str) -> TensorView:
-    """Return a tensor by its name, such as `W_E` or `blocks.2.mlp.W_gate`.
+    """Return a tensor by its name, such as `W_E` or `blocks.2.mlp.W_gate`, or a head's circuit.
+
+    Circuits are `blocks.2.attn.0.QK` (or `W_QK`) and `blocks.2.attn.0.OV` (or `W_OV`).
 
     Raises:
-        NotFoundError: there is no such tensor.
+        NotFoundError: there is no such tensor or circuit.
     """
     known = dict(weights.tensors())
     if name not in known:
+        found_circuit = _circuit_named(weights, name)
+        if found_circuit is not None:
+            return found_circuit
         raise missing(f"no tensor {name!r}", name, known, LISTING)
     found = known[name]
     rows, across = _axes(weights, name)
     values = found.dense() if isinstance(found, Matrix) else found.astype(np.float64)[:, None]
     return TensorView(name, tuple(found.shape), tuple(rows), tuple(across), values)
+
+
+def circuit(weights: Weights, layer: int, index: int, which: str) -> TensorView:
+    """Return a head's "QK" circuit, W_Q W_K^T with the biases, or its "OV" circuit, W_V W_O.
+
+    Rows of QK are what the head asks by, here, and columns what it is answered by, there; the last
+    of both is the constant 1, which biases multiply. Rows of OV are what is moved, columns where
+    to.
+    """
+    head, labels = weights.layers[layer].heads[index], tuple(weights.directions)
+    if which == "QK":
+        query = np.vstack([head.W_Q.dense(), head.b_Q])
+        values = query @ np.vstack([head.W_K.dense(), head.b_K]).T
+        labels = (*labels, ONE)
+    else:
+        values = head.W_V.dense() @ head.W_O.dense()
+    name = f"blocks.{layer}.attn.{index}.{which}"
+    return TensorView(name, values.shape, labels, labels, values)
+
+
+def _circuit_named(weights: Weights, name: str) -> TensorView | None:
+    """Return a circuit by its name, None if that is the name of none.
+
+    Raises:
+        NotFoundError: the head has no queries and keys, so no QK circuit.
+    """
+    found = _CIRCUIT.fullmatch(name)
+    if found is None or int(found[1]) >= len(weights.layers):
+        return None
+    layer, index, which = int(found[1]), int(found[2]), found[3]
+    heads = weights.layers[layer].heads
+    if index >= len(heads):
+        return None
+    if which == "QK" and heads[index].kind not in SCORED:
+        raise NotFoundError(
+            f"head {heads[index].name!r} of layer {layer} is {heads[index].kind!r}: it has no "
+            "queries and keys, so no QK circuit; ask for its OV"
+        )
+    return circuit(weights, layer, index, which)
 
 
 def _axes(weights: Weights, name: str) -> tuple[Sequence[str], Sequence[str]]:

@@ -86,7 +86,7 @@ def run(
     follower = follow(compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow)
     began = time.perf_counter()
     size, interrupted = FIRST_CHUNK, False
-    with _interrupts() as noted:
+    with interrupts() as noted:
         while follower.outcome is None and follower.steps != max_steps and not interrupted:
             left = size if max_steps is None else min(size, max_steps - follower.steps)
             looked = time.perf_counter()
@@ -97,8 +97,8 @@ def run(
                     raise
                 interrupted = True
                 break
-            _refuse_trouble(compiled, follower)
-            size = _resized(size, time.perf_counter() - looked)
+            refuse_trouble(compiled, follower)
+            size = resized(size, time.perf_counter() - looked)
             if on_progress is not None:
                 on_progress(follower.steps)
             interrupted = bool(noted) and follower.outcome is None
@@ -144,7 +144,13 @@ def tape_full(follower: Follower) -> BoundError:
     )
 
 
-def _refuse_trouble(compiled: Compiled, follower: Follower) -> None:
+def refuse_trouble(compiled: Compiled, follower: Follower) -> None:
+    """Raise where weights emitted what no run may hold, or a head left their tape.
+
+    Raises:
+        ArtifactError: the former.
+        BoundError: the latter.
+    """
     if follower.trouble is not None:
         raise ArtifactError(
             f"{follower.trouble}: the weights are damaged or foreign "
@@ -154,7 +160,7 @@ def _refuse_trouble(compiled: Compiled, follower: Follower) -> None:
         raise tape_full(follower)
 
 
-def _resized(size: int, seconds: float) -> int:
+def resized(size: int, seconds: float) -> int:
     """Return how many steps to take next, where `size` of them took so long."""
     if seconds > 2 * LOOK:
         return max(1, size // 2)
@@ -162,7 +168,7 @@ def _resized(size: int, seconds: float) -> int:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Yield a list to which Ctrl-C is noted, so that it cannot fall between passes and tokens.
 
     Python would raise KeyboardInterrupt when the kernel has made its passes and the runner has

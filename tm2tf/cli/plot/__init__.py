@@ -1,0 +1,1 @@
+"""The pictures of `tm2tf plot`, one file each, imported when called."""

@@ -1,0 +1,332 @@
+"use strict";
+
+// The page: one run, a place in it, and the views of both.
+
+const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 250, 1000, 4000]; // tokens a second
+const FIRST_SPEED = 4;
+const SLOW = 12; // up to so many tokens a second, the tape slides
+const MOST = 20000; // passes made before the reader is asked; each looks at all tokens before it
+const SLICE = 24; // milliseconds of computing between two looks at the screen
+const CHUNK = 50; // passes between two looks at the clock
+const NARROW = 1100; // pixels of a window in which weights are shown over the rest, as in page.css
+const SHOWN_ROWS = 60; // rows of a table of weights, at first
+
+const byId = (id) => document.getElementById(id);
+
+class App {
+  constructor(payload) {
+    this.payload = payload;
+    this.machine = payload.machine;
+    this.weights = new Weights(payload.model);
+    this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
+    const show = (found) => this.show(found);
+    this.tapes = Array.from({ length: this.machine.tapes }, (_, t) => new TapeView(byId("tapes"), this.machine, t));
+    this.context = new ContextView(byId("strip"), byId("recalled"), payload.model, this.weights, show);
+    this.layers = new LayersView(byId("layers"), payload.model, this.weights, show);
+    this.history = new HistoryView(byId("history"), byId("legend"), this.machine, (step) => {
+      this.pause();
+      this.playback.seekStep(step);
+      this.draw(false);
+    });
+    this.prepareInput();
+    this.prepareControls();
+    window.addEventListener("resize", () => this.redraw());
+    this.begin(payload.starts[payload.opens]);
+    if (window.innerWidth > NARROW) this.introduce();
+  }
+
+  /** Shows the weights of a head that looks things up, if there is one. */
+  introduce() {
+    const heads = this.payload.model.layers.flatMap((layer, l) => layer.heads.map((head, h) => ({ head, l, h })));
+    const chosen = heads.find(({ head }) => head.W_Q) ?? heads[0];
+    if (chosen) this.show(this.weights.head(chosen.l, chosen.h), false);
+  }
+
+  // --- a run ---------------------------------------------------------------------------------
+
+  /** Begins a new run. */
+  begin(start) {
+    this.pause();
+    clearTimeout(this.computing);
+    this.limit = MOST;
+    this.run = new Run(this.payload, start);
+    this.playback = new Playback(this.run);
+    this.compute();
+    this.draw(false);
+  }
+
+  /** Makes passes until the run is over or the limit is reached, a slice at a time. */
+  compute() {
+    const until = performance.now() + SLICE;
+    while (!this.run.over && this.run.passes.length < this.limit && performance.now() < until) {
+      this.run.advance(Math.min(CHUNK, this.limit - this.run.passes.length));
+    }
+    this.computed = this.run.over || this.run.passes.length >= this.limit;
+    byId("scrub").max = this.run.passes.length;
+    byId("more").hidden = this.run.over || !this.computed;
+    if (!this.computed) this.computing = setTimeout(() => this.compute(), 0);
+    if (this.computed || this.run.passes.length - (this.drawn ?? 0) > 2000 || this.drawn > this.run.passes.length) {
+      this.drawn = this.run.passes.length;
+      this.history.draw(this.run);
+      this.history.point(this.playback.done);
+    }
+    this.count();
+  }
+
+  // --- drawing -------------------------------------------------------------------------------
+
+  draw(animated) {
+    const { playback, run } = this;
+    for (const tape of this.tapes) tape.update(playback.configuration, animated && !this.still.matches);
+    byId("scrub").value = playback.made;
+    byId("now").textContent = this.sentence();
+    this.count();
+    this.history.point(playback.done);
+    this.light();
+    const number = playback.next ? playback.made : playback.made - 1; // at the end, the last one
+    byId("which").textContent = playback.next || number < 0 ? "" : "The run is over; this was its last pass.";
+    if (number >= 0) {
+      const pass = run.details(number);
+      this.context.draw(pass, run.contexts[run.passes[number].context]);
+      this.layers.draw(pass);
+    } else {
+      this.context.end("The run is over before it begins: no pass is made.");
+      this.layers.end();
+    }
+  }
+
+  /** Draws all that depends on the size or the colours of the window. */
+  redraw() {
+    this.history.draw(this.run);
+    this.draw(false);
+  }
+
+  /** Says what the step does that the next pass takes. */
+  sentence() {
+    const { playback, machine } = this;
+    const { state } = playback.configuration;
+    if (!playback.next) return this.ending();
+    const reads = playback.configuration.heads.map((_, t) => playback.configuration.read(t));
+    const step = playback.step;
+    if (!step) {
+      const token = this.run.token(playback.next.emits);
+      if (token.outcome) return `State ${state} reads ${reads.join(", ")}: no rule. The model emits ${token.name}: ${token.outcome}.`;
+      return `State ${state} reads ${reads.join(", ")}. The model emits ${token.name}.`;
+    }
+    const moves = { "-1": "left", 0: "stay", 1: "right" };
+    const each = step.writes.map((symbol, t) => {
+      const where = machine.tapes > 1 ? `tape ${t}: ` : "";
+      const move = step.moves[t] === 0 ? "stays" : `moves ${moves[step.moves[t]]}`;
+      return `${where}${symbol === reads[t] ? `leaves ${symbol}` : `writes ${symbol}`}, ${move}`;
+    });
+    const outcome = machine.outcomes[step.state];
+    const enters = `${step.state === state ? "stays in" : "enters"} ${step.state}${outcome ? ` (${outcome})` : ""}`;
+    return `State ${state} reads ${reads.join(", ")}: ${each.join("; ")}; ${enters}.`;
+  }
+
+  ending() {
+    const { outcome, trouble, steps } = this.run;
+    const after = `after ${steps.length.toLocaleString("en")} step${steps.length === 1 ? "" : "s"}`;
+    if (trouble) return `Stopped ${after}: ${trouble}.`;
+    return outcome ? `The run is over: ${outcome} ${after}, in state ${this.playback.configuration.state}.` : `${after.replace("a", "A")}: not over yet.`;
+  }
+
+  count() {
+    const { playback, run } = this;
+    const all = run.steps.length.toLocaleString("en");
+    const state = run.over ? (run.outcome ?? "stopped") : this.computed ? "so far" : "running";
+    const tokens = run.passes.length === run.steps.length ? "" : `, token ${playback.made.toLocaleString("en")}`;
+    byId("count").textContent = `step ${playback.done.toLocaleString("en")} of ${all}${tokens} (${state})`;
+  }
+
+  /** Lights the state now and the edge of the step that comes next. */
+  light() {
+    for (const lit of byId("graph").querySelectorAll(".now, .next")) lit.classList.remove("now", "next");
+    const numberOf = (state) => this.machine.states.indexOf(state);
+    const from = numberOf(this.playback.configuration.state);
+    const now = byId(`g-state-${from}`);
+    now.classList.add("now");
+    scrollInside(byId("graph"), now);
+    const step = this.playback.step;
+    if (step) byId(`g-edge-${from}-${numberOf(step.state)}`)?.classList.add("next");
+  }
+
+  // --- weights -------------------------------------------------------------------------------
+
+  show({ title, facts, tables }, focus = true) {
+    byId("details-title").textContent = title;
+    const list = make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]));
+    byId("weights").replaceChildren(list, ...tables.map((table) => this.table(table)));
+    byId("details").hidden = false;
+    byId("details").scrollTop = 0;
+    if (focus) byId("details").focus({ preventScroll: true });
+  }
+
+  table({ caption, columns, rows }) {
+    if (!rows.length) return make("p", {}, make("b", { text: `${caption}: ` }), "nothing");
+    const line = (row) => make("tr", {}, ...row.map((cell) => (typeof cell === "number" ? make("td", { class: "number", text: shown(cell) }) : make("td", { text: cell }))));
+    const body = make("tbody", {}, ...rows.slice(0, SHOWN_ROWS).map(line));
+    const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col", class: name === "weight" ? "number" : null, text: name })));
+    const found = make("div", { class: "table" }, make("table", {}, make("caption", { text: caption }), make("thead", {}, head), body));
+    if (rows.length > SHOWN_ROWS) {
+      const rest = make("button", { type: "button", text: `Show all ${rows.length.toLocaleString("en")}` });
+      rest.addEventListener("click", () => {
+        body.replaceChildren(...rows.map(line));
+        rest.remove();
+      });
+      found.append(rest);
+    }
+    return found;
+  }
+
+  hide() {
+    byId("details").hidden = true;
+  }
+
+  // --- playback ------------------------------------------------------------------------------
+
+  get playing() {
+    return this.timer !== undefined && this.timer !== null;
+  }
+
+  play() {
+    if (this.playing) return;
+    if (!this.playback.next && this.computed) this.playback.seek(0);
+    document.body.classList.add("playing");
+    byId("play").setAttribute("aria-label", "Pause");
+    let last = performance.now();
+    let owed = 0;
+    const tick = (time) => {
+      owed += ((time - last) * this.speed) / 1000;
+      last = time;
+      const due = Math.floor(owed);
+      owed -= due;
+      if (due > 0) {
+        this.playback.seek(this.playback.made + due);
+        this.draw(this.speed <= SLOW);
+      }
+      if (!this.playback.next && this.computed) this.pause();
+      else this.timer = requestAnimationFrame(tick);
+    };
+    this.timer = requestAnimationFrame(tick);
+  }
+
+  pause() {
+    if (this.playing) cancelAnimationFrame(this.timer);
+    this.timer = null;
+    document.body.classList.remove("playing");
+    byId("play").setAttribute("aria-label", "Play");
+  }
+
+  seek(made, animated = false) {
+    this.pause();
+    this.playback.seek(made);
+    this.draw(animated);
+  }
+
+  /** Goes to the next step, or back to the one before. */
+  stepBy(steps) {
+    this.pause();
+    const { playback, run } = this;
+    if (steps < 0 && playback.next && playback.made > 0 && run.passes[playback.made - 1].steps === playback.done) {
+      playback.seekStep(playback.done); // from within a step to its beginning
+    } else playback.seekStep(playback.done + steps);
+    this.draw(true);
+  }
+
+  get speed() {
+    return Number(byId("speed").value);
+  }
+
+  /** Goes so many entries up or down in the list of speeds. */
+  faster(by) {
+    const select = byId("speed");
+    select.selectedIndex = Math.max(0, Math.min(SPEEDS.length - 1, select.selectedIndex + by));
+  }
+
+  // --- controls ------------------------------------------------------------------------------
+
+  prepareControls() {
+    const on = (id, act) => byId(id).addEventListener("click", act);
+    byId("speed").append(...SPEEDS.map((speed) => make("option", { value: speed, text: `${speed.toLocaleString("en")} a second`, selected: speed === FIRST_SPEED })));
+    on("first", () => this.seek(0));
+    on("back", (event) => (event.shiftKey ? this.stepBy(-1) : this.seek(this.playback.made - 1, true)));
+    on("forward", (event) => (event.shiftKey ? this.stepBy(1) : this.seek(this.playback.made + 1, true)));
+    on("last", () => this.seek(Infinity));
+    on("play", () => (this.playing ? this.pause() : this.play()));
+    on("close", () => this.hide());
+    on("help", () => byId("manual").showModal());
+    on("theme", () => this.theme());
+    on("more", () => {
+      this.limit += MOST;
+      this.compute();
+    });
+    byId("scrub").addEventListener("input", (event) => this.seek(Number(event.target.value)));
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { tagName, type } = event.target;
+    const typing = tagName === "SELECT" || (tagName === "INPUT" && type !== "range");
+    if (typing || byId("manual").open) return;
+    const by = event.shiftKey ? (n) => this.stepBy(n) : (n) => this.seek(this.playback.made + n, true);
+    const keys = {
+      ArrowRight: () => by(1),
+      ArrowLeft: () => by(-1),
+      Home: () => this.seek(0),
+      End: () => this.seek(Infinity),
+      "+": () => this.faster(1),
+      "-": () => this.faster(-1),
+      "?": () => byId("manual").showModal(),
+      t: () => this.theme(),
+      Escape: () => this.hide(),
+    };
+    if (tagName !== "BUTTON") keys[" "] = () => (this.playing ? this.pause() : this.play());
+    const act = keys[event.key] ?? keys[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  theme() {
+    const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    this.redraw();
+  }
+
+  prepareInput() {
+    const { starts, prompts } = this.payload;
+    const examples = byId("examples");
+    examples.append(...starts.map((start, i) => make("option", { value: i, text: start.label })));
+    const fields = this.machine.tapes > 1 ? [...Array(this.machine.tapes).keys()] : [0];
+    const typed = prompts.kind !== "none";
+    const labels = fields.map((t) => make("label", {}, this.machine.tapes > 1 ? `Tape ${t} ` : "Input ", make("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", size: 14, disabled: !typed, title: `symbols: ${this.machine.symbols.join(" ")}` })));
+    byId("words").replaceChildren(...labels);
+    const inputs = labels.map((label) => label.querySelector("input"));
+    const fill = (start) => {
+      const joined = this.machine.symbols.every((symbol) => [...symbol].length === 1) ? "" : " ";
+      inputs.forEach((input, t) => (input.value = start.tapes[t].contents.join(joined)));
+    };
+    examples.addEventListener("change", () => {
+      byId("problem").textContent = "";
+      fill(starts[examples.value]);
+      this.begin(starts[examples.value]);
+    });
+    examples.value = this.payload.opens;
+    fill(starts[this.payload.opens]);
+    if (!typed) byId("problem").textContent = prompts.why;
+    byId("input").addEventListener("submit", (event) => {
+      event.preventDefault();
+      byId("problem").textContent = "";
+      try {
+        const start = typed ? startOf(this.payload, inputs.map((input) => input.value)) : starts[examples.value];
+        this.begin(start);
+      } catch (error) {
+        byId("problem").textContent = error.message;
+      }
+    });
+  }
+}
+
+const app = new App(JSON.parse(byId("payload").textContent));
