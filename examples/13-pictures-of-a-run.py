@@ -71,10 +71,8 @@ print("   back and the comparison of palindrome-2tape can be seen at once:\n")
 history, words = recorded("palindrome-2tape", ["010"], None, 100, WIDTH, halfblocks.measures)
 show(halfblocks.lettered(history, words, WIDTH))
 
-print(
-    "\n2. A long run has more steps than lines. It is recorded while it goes on, in little memory,"
-)
-print("   and each row stands for many steps:\n")
+print("\n2. A long run has more steps than there are lines. It is recorded while it goes on, in")
+print("   little memory, and each row stands for many steps:\n")
 history, words = recorded("counter", [], 2000, 16, WIDTH, halfblocks.measures)
 show(halfblocks.dense(history, words, WIDTH))
 
@@ -113,11 +111,9 @@ with tempfile.TemporaryDirectory() as folder:
             drawing.save(figure, Path(folder, name))
         wide, high = drawing.pixels(figure)
         print(f"   the run: {wide} x {high} pixels, {len(history.rows)} rows")
-        for name in ("states.png", "states.svg"):
-            path = Path(folder, name)
-            files.write(
-                path, files.draw_states(states.view(history.machine), files.format_of(path))
-            )
+        graph = states.view(history.machine)
+        for path in (Path(folder, "states.png"), Path(folder, "states.svg")):
+            files.write(path, files.draw_states(graph, files.format_of(path)))
         for path in sorted(Path(folder).iterdir()):
             print(f"   {path.name:10} {path.stat().st_size:8,} bytes")
     except ExtraError as error:

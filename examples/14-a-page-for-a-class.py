@@ -76,11 +76,11 @@ with tempfile.TemporaryDirectory() as folder:
         pages[str(name)] = text
     for path in sorted(Path(folder).iterdir()):
         print(f"   {path.name:22} {path.stat().st_size:8,} bytes")
-outside = re.findall(r'(?:src|href)="\w+://[^"]*"', "".join(pages.values()))
+outside = re.findall(r'(?:src=|<link[^>]* href=)"\w+:/[^"]*"', "".join(pages.values()))
 print(f"\n   What they load from elsewhere: {', '.join(outside) or 'nothing'}.")
 
 print(
-    "\n3. What a page holds. There is no film of a run in it: the browser computes every number.\n"
+    "\n3. What a page holds. There is no film of a run in it: the browser computes all it shows.\n"
 )
 print(f"   {'':18} tokens  layers  starts  weights not 0  of the model")
 for machine in (it.machine for it in listed):

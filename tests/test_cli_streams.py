@@ -1,11 +1,15 @@
 """Streams that are closed or full, codes that look like options, interrupted runs."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from click.testing import CliRunner
+
+from tm2tf.cli import group
 
 TM2TF = f"{sys.executable} -m tm2tf"
 
@@ -56,3 +60,35 @@ def test_ctrl_c(command, shown):
     assert process.returncode == 130
     assert shown in out
     assert "Traceback" not in err
+
+
+# --- colours --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "diagram bb4 --no-color",
+        "--no-color diagram bb4",
+        "diagram --no-color bb4",
+    ],
+)
+def test_no_color_may_stand_anywhere(command):
+    """With FORCE_COLOR a pipe is taken for a terminal; the option is stronger."""
+    coloured = shell("FORCE_COLOR=1 COLORTERM=truecolor COLUMNS=80 tm2tf diagram bb4")
+    assert "\x1b[38;" in coloured.stdout
+    plain = shell(f"FORCE_COLOR=1 COLORTERM=truecolor COLUMNS=80 tm2tf {command}")
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert "\x1b[38;" not in plain.stdout
+    assert "\x1b[48;" not in plain.stdout
+
+
+def test_no_color_ends_with_the_command(monkeypatch):
+    """The environment of a program that calls the command line is as before."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for before in (None, "1", ""):
+        if before is not None:
+            monkeypatch.setenv("NO_COLOR", before)
+        done = CliRunner().invoke(group, ["run", "bb2", "--no-color"])
+        assert done.exit_code == 0
+        assert os.environ.get("NO_COLOR") == before

@@ -75,7 +75,7 @@ def check_output(path, printed):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_prints_what_the_document_shows(path, capsys):
+def test_an_example_runs(path, capsys):
     packages, extra = NEEDED.get(path.stem, ((), ""))
     for package in packages:
         pytest.importorskip(package, reason=f"needs the extra {extra}")
@@ -193,8 +193,21 @@ def cases():
                 yield pytest.param(path, command, id=f"{path.name}:{command.line}", marks=slow)
 
 
-def writes_files(command):
-    return command.text.startswith(("tm2tf compile ", "tm2tf convert ")) or " -o " in command.text
+def written(command):
+    """Return the file or folder that a command writes, None if it writes none."""
+    found = re.search(r" (?:-o|>) ?(\S+)", command.text)
+    return found[1].rstrip("/") if found and command.text.startswith("tm2tf ") else None
+
+
+def needed(path, command):
+    """Return the earlier commands whose files a command uses, and those that these use."""
+    users, found = [command.text], []
+    for earlier in reversed([it for it in commands(path) if it.line < command.line]):
+        name = written(earlier)
+        if name is not None and any(name in text for text in users):
+            users.append(earlier.text)
+            found.insert(0, earlier)
+    return found
 
 
 def invoke(words):
@@ -259,12 +272,10 @@ def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeyp
     for _, text in machine_texts(path):
         Path(f"{native.parse(text).name}.yaml").write_text(text, encoding="utf-8")
     for earlier in commands(path):
-        if earlier.line >= command.line:
-            break
-        if earlier.text.startswith("cat "):
+        if earlier.line < command.line and earlier.text.startswith("cat "):
             Path(earlier.text[4:]).write_text(stripped(earlier.shown), encoding="utf-8")
-        elif earlier.text.startswith("tm2tf ") and writes_files(earlier):
-            run(earlier.text)
+    for earlier in needed(path, command):
+        run(earlier.text)
     code, printed = run(command.text)
     shown = stripped(command.shown)
     expected = 2 if shown.startswith("error: ") else 0

@@ -295,7 +295,8 @@ def page() -> Iterator[Console]:
     with out.capture() as captured:
         yield out
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        # what the console took for a terminal (FORCE_COLOR) keeps the colours that it was given
+        click.echo(line.rstrip(), color=out.is_terminal or None)
 
 
 @contextmanager
