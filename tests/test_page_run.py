@@ -157,3 +157,42 @@ def test_looped_weights_are_refused():
     model = compiled("bb3", "looped", window=4)
     with pytest.raises(InputError, match="pages run decoders"):
         payload(model, of_examples(model.machine))
+
+
+ATTENDED = """
+const run = new Run(given.payload, startOf(given.payload, given.words));
+run.advance(3000);
+const said = run.passes.map((pass, number) =>
+  Array.from({ length: pass.position + 1 }, (_, position) => run.stepAt(number, position)));
+const tokens = run.passes.map(({ context, position }) =>
+  run.contexts[context].tokens.slice(0, position + 1));
+const [first, last] = [run.contexts[0], run.contexts[run.contexts.length - 1]];
+const shared = first.unembedding === last.unembedding
+  && first.layers.every((layer, l) => layer.mlp === last.layers[l].mlp
+    && layer.heads.every((head, h) => head.out === last.layers[l].heads[h].out));
+return { said, tokens, shared, contexts: run.contexts.length, steps: run.steps };
+"""
+
+
+@pytest.mark.parametrize(
+    ("construction", "options", "cuts"), [("trace", {}, False), ("summarised", {"period": 2}, True)]
+)
+def test_which_step_a_token_of_the_context_was(construction, options, cuts):
+    """It says that step, and of tokens given with the prompt or a summary none is one."""
+    model = compiled("binary-increment", construction, **options)
+    given_ = payload(model, of_examples(model.machine))
+    found = evaluate(SCRIPTS, ATTENDED, {"payload": given_, "words": ["1011"]})
+    named = given_["model"]["tokens"]
+    assert (found["contexts"] > 1) == cuts
+    assert found["shared"]  # contexts have caches of their own, and no weights
+    seen = set()
+    for said, tokens in zip(found["said"], found["tokens"], strict=True):
+        for step, token in zip(said, tokens, strict=True):
+            if step is not None:
+                seen.add(step)
+                assert named[token]["step"] == {
+                    key: found["steps"][step][key] for key in ("state", "writes", "moves")
+                }
+        if not cuts:
+            assert [step for step in said if step is not None] == list(range(len(said) - 6))
+    assert len(seen) >= len(found["steps"]) - (found["contexts"] if cuts else 1)

@@ -144,6 +144,16 @@ def test_a_thumbnail_shows_the_longest_run():
     assert len({y for _, y in rows}) == 6
 
 
+def test_a_thumbnail_shows_all_tapes():
+    """Of two tapes each has 57 of the 120 pixels; the second one fills up as the first is read."""
+    machine = bundled("palindrome-2tape")
+    bars = re.findall(r'<rect x="(\S+)" y="(\S+)" width="(\S+)"', thumbnail(machine))
+    numbers = [tuple(map(float, bar)) for bar in bars]
+    second = {y for x, y, _ in numbers if x >= 63}
+    assert {y for x, y, _ in numbers if x < 63} > second > set()
+    assert all(x + width <= (57.2 if x < 63 else 120.2) for x, _, width in numbers)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

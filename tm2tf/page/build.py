@@ -18,6 +18,7 @@ SCRIPTS = (
     "run.js",
     "weights.js",
     "tape.js",
+    "details.js",
     "context.js",
     "layers.js",
     "history.js",

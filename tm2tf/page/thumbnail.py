@@ -13,6 +13,9 @@ from tm2tf.pictures.palette import hexadecimal, of_symbols
 WIDE, TALL = 120, 80
 """Pixels of a thumbnail."""
 
+GAP = 6
+"""Pixels from one tape to the next."""
+
 MOST_ROWS = TALL // 2
 """Rows are two pixels high at least."""
 
@@ -21,37 +24,51 @@ MOST_STEPS = 400
 
 
 def thumbnail(machine: Machine) -> str:
-    """Return the first tape of a run as an `<svg>` element: cells across, time down."""
+    """Return a run as an `<svg>` element: cells across, time down; tapes side by side."""
     runs = [_rows(machine, start.configuration) for start in of_examples(machine)]
     rows = max(runs, key=len)
     stride = -(-len(rows) // MOST_ROWS)
     rows = rows[::stride]
-    low = min(min(row, default=0) for row in rows)
-    high = max(max(row, default=0) for row in rows)
-    across, down = WIDE / (high - low + 1), TALL / max(len(rows), MOST_ROWS // 2)
-    colours = of_symbols(machine.symbols, machine.blank)
+    wide = (WIDE - GAP * (machine.tapes - 1)) / machine.tapes
     cells = [
-        f'<rect x="{(first - low) * across:.1f}" y="{y * down:.1f}" '
-        f'width="{cells * across + 0.1:.1f}" height="{down + 0.1:.1f}" '
-        f'fill="{hexadecimal(colours[symbol])}"/>'
-        for y, row in enumerate(rows)
-        for first, cells, symbol in _bars(row, machine.blank)
+        bar
+        for tape in range(machine.tapes)
+        for bar in _tape(machine, [row[tape] for row in rows], tape * (wide + GAP), wide)
     ]
     attributes = f'viewBox="0 0 {WIDE} {TALL}" shape-rendering="crispEdges" aria-hidden="true"'
     return f"<svg {attributes}>{''.join(cells)}</svg>"
 
 
-def _rows(machine: Machine, start: Configuration) -> list[dict[int, str]]:
-    """Return what tape 0 holds by address after 0, 1, ... steps; the head's cell among them."""
+def _rows(machine: Machine, start: Configuration) -> list[list[dict[int, str]]]:
+    """Return what each tape holds by address after 0, 1, ... steps; the head's cell among them."""
     simulation = Simulation(machine, start)
-    rows: list[dict[int, str]] = []
+    rows: list[list[dict[int, str]]] = []
     while len(rows) <= MOST_STEPS:
-        tape = simulation.configuration().tapes[0]
-        held = {tape.origin + i: symbol for i, symbol in enumerate(tape.contents)}
-        rows.append({tape.head: machine.blank} | held)
+        rows.append(
+            [
+                {tape.head: machine.blank}
+                | {tape.origin + i: symbol for i, symbol in enumerate(tape.contents)}
+                for tape in simulation.configuration().tapes
+            ]
+        )
         if simulation.step() is None:
             break
     return rows
+
+
+def _tape(machine: Machine, rows: list[dict[int, str]], left: float, wide: float) -> Iterator[str]:
+    """Yield the bars of one tape, which has so many pixels from `left` on."""
+    low = min(min(row) for row in rows)
+    high = max(max(row) for row in rows)
+    across, down = wide / (high - low + 1), TALL / max(len(rows), MOST_ROWS // 2)
+    colours = of_symbols(machine.symbols, machine.blank)
+    for y, row in enumerate(rows):
+        for first, cells, symbol in _bars(row, machine.blank):
+            yield (
+                f'<rect x="{left + (first - low) * across:.1f}" y="{y * down:.1f}" '
+                f'width="{cells * across + 0.1:.1f}" height="{down + 0.1:.1f}" '
+                f'fill="{hexadecimal(colours[symbol])}"/>'
+            )
 
 
 def _bars(row: dict[int, str], blank: str) -> Iterator[tuple[int, int, str]]:

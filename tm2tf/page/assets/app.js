@@ -9,7 +9,7 @@ const MOST = 20000; // passes made before the reader is asked; each looks at all
 const SLICE = 24; // milliseconds of computing between two looks at the screen
 const CHUNK = 50; // passes between two looks at the clock
 const NARROW = 1100; // pixels of a window in which weights are shown over the rest, as in page.css
-const SHOWN_ROWS = 60; // rows of a table of weights, at first
+const LONGEST_FRAME = 250; // milliseconds that count as passed between two frames, at most: not hours in a hidden tab
 
 const byId = (id) => document.getElementById(id);
 
@@ -19,18 +19,24 @@ class App {
     this.machine = payload.machine;
     this.weights = new Weights(payload.model);
     this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    const show = (found) => this.show(found);
+    this.dark = window.matchMedia("(prefers-color-scheme: dark)");
+    this.details = new DetailsView(byId("details"), byId("details-title"), byId("weights"));
+    const show = (found) => this.details.show(found);
     this.tapes = Array.from({ length: this.machine.tapes }, (_, t) => new TapeView(byId("tapes"), this.machine, t));
     this.context = new ContextView(byId("strip"), byId("recalled"), payload.model, this.weights, show);
-    this.layers = new LayersView(byId("layers"), payload.model, this.weights, show);
-    this.history = new HistoryView(byId("history"), byId("legend"), this.machine, (step) => {
+    this.layers = new LayersView(byId("layers"), payload.model, this.weights, show, (head) => this.context.point(head));
+    this.history = new HistoryView(byId("history"), byId("caption"), byId("legend"), this.machine, (step) => {
       this.pause();
       this.playback.seekStep(step);
       this.draw(false);
     });
     this.prepareInput();
     this.prepareControls();
-    window.addEventListener("resize", () => this.redraw());
+    window.addEventListener("resize", () => {
+      cancelAnimationFrame(this.resized);
+      this.resized = requestAnimationFrame(() => this.redraw());
+    });
+    this.dark.addEventListener("change", () => this.redraw());
     this.begin(payload.starts[payload.opens]);
     if (window.innerWidth > NARROW) this.introduce();
   }
@@ -39,7 +45,7 @@ class App {
   introduce() {
     const heads = this.payload.model.layers.flatMap((layer, l) => layer.heads.map((head, h) => ({ head, l, h })));
     const chosen = heads.find(({ head }) => head.W_Q) ?? heads[0];
-    if (chosen) this.show(this.weights.head(chosen.l, chosen.h), false);
+    if (chosen) this.details.fill(this.weights.head(chosen.l, chosen.h));
   }
 
   // --- a run ---------------------------------------------------------------------------------
@@ -51,6 +57,8 @@ class App {
     this.limit = MOST;
     this.run = new Run(this.payload, start);
     this.playback = new Playback(this.run);
+    this.drawn = 0;
+    this.history.draw(this.run);
     this.compute();
     this.draw(false);
   }
@@ -65,7 +73,7 @@ class App {
     byId("scrub").max = this.run.passes.length;
     byId("more").hidden = this.run.over || !this.computed;
     if (!this.computed) this.computing = setTimeout(() => this.compute(), 0);
-    if (this.computed || this.run.passes.length - (this.drawn ?? 0) > 2000 || this.drawn > this.run.passes.length) {
+    if (this.computed || this.run.passes.length - this.drawn > 2000) {
       this.drawn = this.run.passes.length;
       this.history.draw(this.run);
       this.history.point(this.playback.done);
@@ -81,18 +89,46 @@ class App {
     byId("scrub").value = playback.made;
     byId("now").textContent = this.sentence();
     this.count();
+    byId("scrub").setAttribute("aria-valuetext", byId("count").textContent);
     this.history.point(playback.done);
     this.light();
     const number = playback.next ? playback.made : playback.made - 1; // at the end, the last one
     byId("which").textContent = playback.next || number < 0 ? "" : "The run is over; this was its last pass.";
     if (number >= 0) {
       const pass = run.details(number);
-      this.context.draw(pass, run.contexts[run.passes[number].context]);
+      const step = (position) => run.stepAt(number, position);
+      const age = (position) => (step(position) === null ? null : run.passes[number].steps - step(position));
+      this.context.draw(pass, run.contexts[run.passes[number].context], age);
       this.layers.draw(pass);
+      this.history.recall(this.recalled(pass, step), playback.done);
     } else {
       this.context.end("The run is over before it begins: no pass is made.");
       this.layers.end();
+      this.history.recall([], 0);
     }
+  }
+
+  /**
+   * Returns for each tape which step the head that reads it recalls, and the cell; null if none.
+   * A cell that was given counts as written before step 0.
+   */
+  recalled(pass, stepAt) {
+    const found = this.tapes.map(() => null);
+    const { playback, run } = this;
+    if (this.payload.model.view !== "steps" || !playback.next) return found;
+    const { tokens } = run.contexts[playback.next.context];
+    const given = (position) => playback.step && run.token(tokens[position]).role === "prompt";
+    pass.heads.forEach((layer, l) =>
+      layer.forEach(({ positions }, h) => {
+        const tape = /^tape(\d+)\.read$/.exec(this.payload.model.layers[l].heads[h].name)?.[1];
+        if (!tape || !positions) return;
+        const last = positions[positions.length - 1];
+        const step = stepAt(last);
+        if (step !== null) found[tape] = { step, address: run.steps[step].before.heads[tape] };
+        else if (given(last)) found[tape] = { step: 0, address: playback.configuration.heads[tape] };
+      }),
+    );
+    return found;
   }
 
   /** Draws all that depends on the size or the colours of the window. */
@@ -149,38 +185,8 @@ class App {
     scrollInside(byId("graph"), now);
     const step = this.playback.step;
     if (step) byId(`g-edge-${from}-${numberOf(step.state)}`)?.classList.add("next");
-  }
-
-  // --- weights -------------------------------------------------------------------------------
-
-  show({ title, facts, tables }, focus = true) {
-    byId("details-title").textContent = title;
-    const list = make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]));
-    byId("weights").replaceChildren(list, ...tables.map((table) => this.table(table)));
-    byId("details").hidden = false;
-    byId("details").scrollTop = 0;
-    if (focus) byId("details").focus({ preventScroll: true });
-  }
-
-  table({ caption, columns, rows }) {
-    if (!rows.length) return make("p", {}, make("b", { text: `${caption}: ` }), "nothing");
-    const line = (row) => make("tr", {}, ...row.map((cell) => (typeof cell === "number" ? make("td", { class: "number", text: shown(cell) }) : make("td", { text: cell }))));
-    const body = make("tbody", {}, ...rows.slice(0, SHOWN_ROWS).map(line));
-    const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col", class: name === "weight" ? "number" : null, text: name })));
-    const found = make("div", { class: "table" }, make("table", {}, make("caption", { text: caption }), make("thead", {}, head), body));
-    if (rows.length > SHOWN_ROWS) {
-      const rest = make("button", { type: "button", text: `Show all ${rows.length.toLocaleString("en")}` });
-      rest.addEventListener("click", () => {
-        body.replaceChildren(...rows.map(line));
-        rest.remove();
-      });
-      found.append(rest);
-    }
-    return found;
-  }
-
-  hide() {
-    byId("details").hidden = true;
+    const { state } = this.playback.configuration;
+    byId("graph").setAttribute("aria-label", `The state graph. Now: ${state}${step ? `; next: ${step.state}` : ""}`);
   }
 
   // --- playback ------------------------------------------------------------------------------
@@ -194,10 +200,11 @@ class App {
     if (!this.playback.next && this.computed) this.playback.seek(0);
     document.body.classList.add("playing");
     byId("play").setAttribute("aria-label", "Pause");
+    byId("now").setAttribute("aria-live", "off"); // else it is read out at every step
     let last = performance.now();
     let owed = 0;
     const tick = (time) => {
-      owed += ((time - last) * this.speed) / 1000;
+      owed += (Math.min(time - last, LONGEST_FRAME) * this.speed) / 1000;
       last = time;
       const due = Math.floor(owed);
       owed -= due;
@@ -216,6 +223,7 @@ class App {
     this.timer = null;
     document.body.classList.remove("playing");
     byId("play").setAttribute("aria-label", "Play");
+    byId("now").setAttribute("aria-live", "polite");
   }
 
   seek(made, animated = false) {
@@ -254,7 +262,7 @@ class App {
     on("forward", (event) => (event.shiftKey ? this.stepBy(1) : this.seek(this.playback.made + 1, true)));
     on("last", () => this.seek(Infinity));
     on("play", () => (this.playing ? this.pause() : this.play()));
-    on("close", () => this.hide());
+    on("close", () => this.details.hide());
     on("help", () => byId("manual").showModal());
     on("theme", () => this.theme());
     on("more", () => {
@@ -280,7 +288,7 @@ class App {
       "-": () => this.faster(-1),
       "?": () => byId("manual").showModal(),
       t: () => this.theme(),
-      Escape: () => this.hide(),
+      Escape: () => this.details.hide(),
     };
     if (tagName !== "BUTTON") keys[" "] = () => (this.playing ? this.pause() : this.play());
     const act = keys[event.key] ?? keys[event.key.toLowerCase()];
@@ -290,7 +298,8 @@ class App {
   }
 
   theme() {
-    const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
+    const chosen = document.documentElement.dataset.theme;
+    const dark = chosen ? chosen === "dark" : this.dark.matches;
     document.documentElement.dataset.theme = dark ? "light" : "dark";
     this.redraw();
   }
@@ -298,15 +307,18 @@ class App {
   prepareInput() {
     const { starts, prompts } = this.payload;
     const examples = byId("examples");
-    examples.append(...starts.map((start, i) => make("option", { value: i, text: start.label })));
+    const own = make("option", { value: "typed", text: "(typed)", hidden: true }); // so that any example is a change
+    examples.append(...starts.map((start, i) => make("option", { value: i, text: start.label })), own);
     const fields = this.machine.tapes > 1 ? [...Array(this.machine.tapes).keys()] : [0];
     const typed = prompts.kind !== "none";
-    const labels = fields.map((t) => make("label", {}, this.machine.tapes > 1 ? `Tape ${t} ` : "Input ", make("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", size: 14, disabled: !typed, title: `symbols: ${this.machine.symbols.join(" ")}` })));
+    const labels = fields.map((t) => make("label", {}, this.machine.tapes > 1 ? `Tape ${t} ` : "Input ", make("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", size: 14, disabled: !typed, title: `symbols: ${this.machine.symbols.join(" ")}; the word begins at cell 0, where the head is` })));
     byId("words").replaceChildren(...labels);
     const inputs = labels.map((label) => label.querySelector("input"));
+    let filled; // what the fields say of an example: unchanged, it is run as it is
     const fill = (start) => {
       const joined = this.machine.symbols.every((symbol) => [...symbol].length === 1) ? "" : " ";
-      inputs.forEach((input, t) => (input.value = start.tapes[t].contents.join(joined)));
+      filled = start.tapes.map((tape) => tape.contents.join(joined));
+      inputs.forEach((input, t) => (input.value = filled[t]));
     };
     examples.addEventListener("change", () => {
       byId("problem").textContent = "";
@@ -320,7 +332,11 @@ class App {
       event.preventDefault();
       byId("problem").textContent = "";
       try {
-        const start = typed ? startOf(this.payload, inputs.map((input) => input.value)) : starts[examples.value];
+        const words = inputs.map((input) => input.value);
+        const example = starts[examples.value];
+        const asIs = example && words.every((word, t) => word === filled[t]);
+        const start = asIs ? example : startOf(this.payload, words);
+        if (!asIs) examples.value = "typed";
         this.begin(start);
       } catch (error) {
         byId("problem").textContent = error.message;

@@ -3,9 +3,9 @@
 // The tokens of the context, with an arc from the current one to each that a head attends to.
 
 const DASHES = ["", "6 3", "2 3", "8 3 2 3", "1 4", "10 4"]; // heads differ by more than colour
-const LETTER = 7.3; // pixels of a letter of the tokens' font, 12 pixels high
+const FONT = '12px ui-monospace, Menlo, Consolas, monospace'; // of tokens, as in page.css
 const ROW = 26; // pixels of a token's height
-const GAP = 34; // pixels for "23 more"
+const GAP = 48; // pixels for "…19999…"
 const AROUND = 1; // tokens shown on either side of one that is attended to
 
 /** Returns the positions to show: those attended to with their neighbours, and the latest. */
@@ -34,17 +34,48 @@ function shownPositions(current, attended, widthOf, room) {
 
 class ContextView {
   constructor(host, list, model, weights, onShow) {
-    Object.assign(this, { host, list, model, weights, onShow });
+    Object.assign(this, { host, list, model, weights, onShow, pointed: null });
+    this.pen = document.createElement("canvas").getContext("2d");
+    this.pen.font = FONT;
+    this.widths = new Map(); // of tokens, in pixels
+    for (const box of [host, list]) {
+      const on = (event) => this.point(headOf(event.target));
+      for (const type of ["pointerover", "focusin"]) box.addEventListener(type, on);
+      for (const type of ["pointerleave", "focusout"]) box.addEventListener(type, () => this.point(null));
+    }
+  }
+
+  /** Brings out one head by its number: its arc, its line in the list, what it recalls. Null: none. */
+  point(head) {
+    this.pointed = head;
+    for (const part of [...this.host.querySelectorAll("[data-head]"), ...this.list.querySelectorAll("[data-head]")]) {
+      const own = Number(part.dataset.head) === head;
+      part.classList.toggle("faint", head !== null && !own);
+      part.classList.toggle("pointed", own);
+    }
+    const to = this.recalls?.[head] ?? [];
+    for (const token of this.host.querySelectorAll(".token")) token.classList.toggle("recalled", to.includes(Number(token.dataset.position)));
+  }
+
+  /** Returns the width of a token's box. */
+  width(token) {
+    if (!this.widths.has(token)) this.widths.set(token, Math.ceil(this.pen.measureText(this.name(token)).width) + 14);
+    return this.widths.get(token);
   }
 
   name(token) {
     return this.model.tokens[token].name;
   }
 
-  /** Shows a pass: the context up to it, and what its heads recall. `of` is the Transformer. */
-  draw(pass, of) {
+  /**
+   * Shows a pass: the context up to it, and what its heads recall. `of` is the Transformer;
+   * `age` says how many steps ago a position's token was a step, null if it was none.
+   */
+  draw(pass, of, age) {
+    this.recalls = pass.heads.flat().map(({ positions }) => positions ?? []);
     this.strip(pass, of);
-    this.recalled(pass, of);
+    this.recalled(pass, of, age);
+    if (this.pointed !== null) this.point(this.pointed);
   }
 
   /** Shows that there is no pass: the run is over. */
@@ -64,9 +95,10 @@ class ContextView {
         head++;
       }),
     );
-    const widthOf = (position) => [...this.name(of.tokens[position])].length * LETTER + 14;
+    const widthOf = (position) => this.width(of.tokens[position]);
     const emits = this.name(pass.emits);
-    const room = Math.max(280, this.host.clientWidth) - [...emits].length * LETTER - 90;
+    const wide = this.width(pass.emits);
+    const room = Math.max(280, this.host.clientWidth) - wide - 76;
     const attended = arcs.filter((arc) => !arc.all).map((arc) => arc.to);
     const shown = shownPositions(pass.position, attended, widthOf, room);
     const places = new Map();
@@ -80,22 +112,21 @@ class ContextView {
         parts.push(make("text", { x: x + GAP / 2, y: top + ROW / 2 + 4, class: "gap", text: `…${position - before - 1}…` }));
         x += GAP;
       }
-      const wide = widthOf(position);
-      places.set(position, x + wide / 2);
-      parts.push(this.box(x, top, wide - 4, position, of.tokens[position], pass));
-      x += wide;
+      const across = widthOf(position);
+      places.set(position, x + across / 2);
+      parts.push(this.box(x, top, across - 4, position, of.tokens[position], pass));
+      x += across;
       before = position;
     }
     parts.push(make("path", { class: "emit", d: `M${x + 2} ${top + ROW / 2}h22m-6 -4 6 4-6 4` }));
-    const wide = [...emits].length * LETTER + 14;
     parts.push(this.box(x + 30, top, wide - 4, null, pass.emits, pass));
     const bottom = top + ROW + 18;
     arcs.forEach((arc, i) => parts.push(this.arc(arc, i, places, pass, top, bottom)));
     const height = bottom + uniform * 6 + 4;
     const size = { width: x + 34 + wide, height, viewBox: `0 0 ${x + 34 + wide} ${height}` };
     const label = `${pass.position + 1} tokens; the model emits ${emits}`;
-    this.host.replaceChildren(make("svg", { ...size, role: "img", "aria-label": label }, ...parts));
-    this.host.scrollLeft = this.host.scrollWidth;
+    renew(this.host, make("svg", { ...size, role: "group", "aria-label": label }, ...parts));
+    this.host.scrollLeft = places.get(pass.position) - this.width(of.tokens[pass.position]) / 2 - 4;
   }
 
   box(x, y, wide, position, token, pass) {
@@ -104,7 +135,7 @@ class ContextView {
     const number = position === null ? "next" : position + 1;
     return make(
       "g",
-      { class: `token ${kind}`, tabindex: 0, role: "button", onclick: () => this.onShow(this.weights.token(token)), onkeydown: onEnter },
+      { class: `token ${kind}`, "data-position": position, tabindex: 0, role: "button", onclick: () => this.onShow(this.weights.token(token)), onkeydown: onEnter },
       make("title", { text: `${position === null ? "emitted" : `position ${position + 1}`}: ${this.name(token)}` }),
       make("rect", { x, y, width: wide, height: ROW, rx: 4 }),
       make("text", { x: x + wide / 2, y: y + ROW / 2 + 4, text: this.name(token) }),
@@ -113,42 +144,45 @@ class ContextView {
   }
 
   arc(arc, i, places, pass, top, bottom) {
-    const style = `stroke: var(--head-${arc.head % 7}); stroke-dasharray: ${DASHES[arc.head % DASHES.length] || "none"}`;
+    const colour = `stroke: var(--head-${arc.head % 7}); stroke-dasharray: ${DASHES[arc.head % DASHES.length] || "none"}`;
+    const drawn = (d) =>
+      make("g", { class: "of-head", "data-head": arc.head, onclick: () => this.onShow(this.weights.head(arc.l, arc.h)) },
+        make("path", { class: "near", d }), make("path", { class: "arc", style: colour, d }));
     const from = places.get(pass.position);
     if (arc.all) {
       const y = bottom + arc.level * 6;
-      return make("path", { class: "arc", style, d: `M${places.get(0)} ${y}H${from}` });
+      return drawn(`M${places.get(0)} ${y}H${from}`);
     }
     const to = places.get(arc.to);
     const rise = 18 + (i % 6) * 9;
     const shift = (i % 3) * 3 - 3; // arcs to one token do not end in one point
     if (to === from) {
-      return make("path", { class: "arc", style, d: `M${from - 6} ${top}c-6 ${-rise} 18 ${-rise} 12 0m-3 -6 3 6 4 -5` });
+      return drawn(`M${from - 6} ${top}c-6 ${-rise} 18 ${-rise} 12 0m-3 -6 3 6 4 -5`);
     }
     const d = `M${from + shift} ${top}C${from + shift} ${top - rise} ${to + shift} ${top - rise} ${to + shift} ${top - 1}m-4 -6 4 6 4 -6`;
-    return make("path", { class: "arc", style, d });
+    return drawn(d);
   }
 
   /** Lists what each head attended to and brought. */
-  recalled(pass, of) {
+  recalled(pass, of, age) {
     const rows = [];
     let number = 0;
     pass.heads.forEach((layer, l) =>
       layer.forEach((found, h) => {
         const head = this.model.layers[l].heads[h];
-        const where = this.where(found, pass, of);
+        const where = this.where(found, pass, of, age);
         const line = make("svg", { class: "sample", viewBox: "0 0 28 8", "aria-hidden": "true" }, make("path", {
           class: "arc", style: `stroke: var(--head-${number % 7}); stroke-dasharray: ${DASHES[number % DASHES.length] || "none"}`, d: "M1 4H27",
         }));
         const said = this.said(found, pass);
-        const button = make("button", { type: "button", class: "row", onclick: () => this.onShow(this.weights.head(l, h)) },
+        const button = make("button", { type: "button", class: "row", "data-head": number, onclick: () => this.onShow(this.weights.head(l, h)) },
           line, make("b", { text: `${l}.${h} ${head.name}` }), make("span", { text: where }),
           make("span", { class: "said", text: said.length ? `brought ${said.slice(0, 4).join(", ")}${said.length > 4 ? " …" : ""}` : "brought nothing" }));
         rows.push(make("li", {}, button));
         number++;
       }),
     );
-    this.list.replaceChildren(...rows);
+    renew(this.list, ...rows);
   }
 
   /** Returns what a head brought, direction by direction; means of whole numbers as fractions. */
@@ -164,19 +198,28 @@ class ContextView {
     return found;
   }
 
-  where({ positions, score, margin }, pass, of) {
+  where({ positions, score, margin }, pass, of, age) {
     if (positions === null) return `all ${pass.position + 1} positions, equally`;
     const last = positions[positions.length - 1];
-    const token = `${this.name(of.tokens[last])} at ${last + 1}`;
+    const steps = age(last);
+    const ago = steps === null ? "" : steps === 1 ? ", the last step" : `, ${steps.toLocaleString("en")} steps ago`;
+    const token = `${this.name(of.tokens[last])} at ${last + 1}${ago}`;
     const at = positions.length > 1 ? `${positions.length} positions, the last ${token}` : token;
     const by = score === null ? "" : `; score ${shown(score)}${margin === null ? "" : `, ahead by ${shown(margin)}`}`;
     return at + by;
   }
 }
 
-/** A direction with its value: the name alone where that is 1. */
+/** Returns the number of the head that a part of the page is of, or null. */
+function headOf(part) {
+  const found = part.closest("[data-head]");
+  return found ? Number(found.dataset.head) : null;
+}
+
+/** A direction with its value; the name alone if that has a value in it, which holds fully (1). */
 function valued(name, value) {
-  return value === 1 ? name : `${name} ${name.includes("=") ? "× " : "= "}${shown(value)}`;
+  if (!name.includes("=")) return `${name} = ${shown(value)}`;
+  return value === 1 ? name : `${name} × ${shown(value)}`;
 }
 
 /** Makes a key that activates buttons activate what is none, such as a part of a drawing. */

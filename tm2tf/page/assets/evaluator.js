@@ -48,6 +48,14 @@ class Matrix {
   }
 }
 
+const made = new WeakMap(); // data of a model -> what was made of it
+
+/** Returns what `Kind` makes of some data of a model, made once: the contexts of a run share it. */
+function shared(Kind, data) {
+  if (!made.has(data)) made.set(data, new Kind(data));
+  return made.get(data);
+}
+
 /** Rounds to the nearest integer, halves to the even one, as IEEE 754 and torch do. */
 function nearest(number) {
   const below = Math.floor(number);
@@ -61,7 +69,7 @@ class Rows {
   constructor(width) {
     this.width = width;
     this.count = 0;
-    this.numbers = new Float64Array(64 * width);
+    this.numbers = new Float64Array(16 * width);
   }
 
   push(row) {
@@ -106,12 +114,12 @@ class Head {
   constructor(head, keyBound) {
     this.kind = head.kind;
     this.offset = head.offset;
-    this.queries = head.W_Q && new Matrix(head.W_Q);
+    this.queries = head.W_Q && shared(Matrix, head.W_Q);
     this.queryBias = Float64Array.from(head.b_Q);
-    this.keysOf = head.W_K && new Matrix(head.W_K);
+    this.keysOf = head.W_K && shared(Matrix, head.W_K);
     this.keyBias = Float64Array.from(head.b_K);
-    this.valuesOf = new Matrix(head.W_V);
-    this.out = new Matrix(head.W_O);
+    this.valuesOf = shared(Matrix, head.W_V);
+    this.out = shared(Matrix, head.W_O);
     this.onParabola = head.onParabola;
     this.keyBound = keyBound;
     this.keys = new Rows(this.queryBias.length); // of each position
@@ -210,13 +218,13 @@ class FeedForward {
 /** A compiled decoder. Feed it the tokens of a sequence; it keeps what later positions need. */
 class Transformer {
   constructor(model) {
-    this.embedding = new Matrix(model.W_E);
+    this.embedding = shared(Matrix, model.W_E);
     this.counting = model.W_pos; // pairs of a direction and its weight
     this.layers = model.layers.map((layer) => ({
       heads: layer.heads.map((head) => new Head(head, model.bounds.key)),
-      mlp: new FeedForward(layer.mlp),
+      mlp: shared(FeedForward, layer.mlp),
     }));
-    this.unembedding = new Matrix(model.W_U);
+    this.unembedding = shared(Matrix, model.W_U);
     this.outBias = Float64Array.from(model.b_U);
     this.longest = model.bounds.position;
     this.tokens = [];

@@ -7,8 +7,8 @@ const LOGITS = 5;
 const MANY = 150; // neurons that are drawn smaller
 
 class LayersView {
-  constructor(host, model, weights, onShow) {
-    Object.assign(this, { host, model, weights, onShow });
+  constructor(host, model, weights, onShow, onPoint) {
+    Object.assign(this, { host, model, weights, onShow, onPoint, heads: 0 });
     this.stages = [];
     this.add("Embedding", "the token, and its position");
     model.layers.forEach((layer, l) => this.addLayer(layer, l));
@@ -27,13 +27,17 @@ class LayersView {
   addLayer(layer, l) {
     const stage = this.add(`Layer ${l}`, layer.purpose);
     stage.neurons = layer.mlp.names.map((name, i) =>
-      make("button", { type: "button", class: "neuron", title: name, "aria-label": `neuron ${l}.${i}: ${name}`, onclick: () => this.onShow(this.weights.neuron(l, i)) }),
+      make("button", { type: "button", class: "neuron", tabindex: -1, title: name, "aria-label": `neuron ${l}.${i}: ${name}`, onclick: () => this.onShow(this.weights.neuron(l, i)) }),
     );
     const many = stage.neurons.length > MANY;
-    stage.grid = make("div", { class: many ? "neurons many" : "neurons" }, ...stage.neurons);
-    stage.heads = layer.heads.map((head, h) =>
-      make("button", { type: "button", class: "chip of-head", onclick: () => this.onShow(this.weights.head(l, h)) }, `${l}.${h} ${head.name}`),
-    );
+    const about = { role: "group", "aria-label": `neurons of layer ${l}; arrow keys go from one to the next` };
+    stage.grid = make("div", { class: many ? "neurons many" : "neurons", ...about, onkeydown: (event) => goAlong(stage.neurons, event) }, ...stage.neurons);
+    stage.lit = [];
+    stage.heads = layer.heads.map((head, h) => {
+      const number = this.heads++;
+      const pointing = { onpointerenter: () => this.onPoint(number), onpointerleave: () => this.onPoint(null) };
+      return make("button", { type: "button", class: "chip of-head", ...pointing, onclick: () => this.onShow(this.weights.head(l, h)) }, `${l}.${h} ${head.name}`);
+    });
     stage.fired = make("ul", { class: "fired" });
     stage.written = make("div", { class: "chips" });
     const parts = [];
@@ -47,29 +51,37 @@ class LayersView {
     const [first, last] = [this.stages[0], this.stages[this.stages.length - 1]];
     const written = make("div", { class: "chips" }, ...this.chips(pass.streams[0], null));
     const token = make("button", { type: "button", class: "chip of-token", onclick: () => this.onShow(this.weights.token(pass.token)), text: tokens[pass.token].name });
-    first.body.replaceChildren(
+    renew(first.body,
       make("div", {}, make("h4", { text: `Token at position ${pass.position + 1}` }), make("div", { class: "chips" }, token)),
       make("div", {}, make("h4", { text: "Written to the stream" }), written),
     );
     this.model.layers.forEach((layer, l) => {
       const stage = this.stages[l + 1];
       const fired = [];
-      pass.activations[l].forEach((activation, i) => {
-        stage.neurons[i].classList.toggle("lit", activation !== 0);
-        if (activation !== 0) fired.push(i);
-      });
+      pass.activations[l].forEach((activation, i) => activation !== 0 && fired.push(i));
+      this.light(stage, fired);
       if (fired.length) scrollInside(stage.grid, stage.neurons[fired[0]]);
       pass.heads[l].forEach(({ brought }, h) => stage.heads[h].classList.toggle("lit", brought.some((value) => value !== 0)));
       const rows = fired.slice(0, FIRED).map((i) =>
-        make("li", {}, make("button", { type: "button", class: "row", onclick: () => this.onShow(this.weights.neuron(l, i)) }, make("b", { text: `${l}.${i}` }), make("span", { text: layer.mlp.texts[i] }), make("span", { class: "said", text: `= ${shown(pass.activations[l][i])}` }))),
+        make("li", {}, make("button", { type: "button", class: "row", onclick: () => this.onShow(this.weights.neuron(l, i)) }, make("b", { text: `${l}.${i}` }), make("span", {}, unbroken(layer.mlp.texts[i]), make("span", { class: "said", text: ` = ${shown(pass.activations[l][i])}` })))),
       );
       if (fired.length > FIRED) rows.push(make("li", { class: "hint", text: `and ${fired.length - FIRED} more` }));
       if (!fired.length && stage.neurons.length) rows.push(make("li", { class: "hint", text: "none fires" }));
-      stage.fired.replaceChildren(...rows);
+      renew(stage.fired, ...rows);
       const chips = this.chips(pass.streams[l + 1], pass.streams[l]);
-      stage.written.replaceChildren(...(chips.length ? chips : [make("span", { class: "hint", text: "nothing" })]));
+      renew(stage.written, ...(chips.length ? chips : [make("span", { class: "hint", text: "nothing" })]));
     });
-    last.body.replaceChildren(...this.logits(pass));
+    renew(last.body, ...this.logits(pass));
+  }
+
+  /** Lights the neurons that fire, and no others; the first of them is where Tab leads. */
+  light(stage, fired) {
+    for (const i of stage.lit) stage.neurons[i].classList.remove("lit");
+    for (const i of fired) stage.neurons[i].classList.add("lit");
+    stage.lit = fired;
+    if (stage.grid.contains(document.activeElement) || !stage.neurons.length) return;
+    for (const part of stage.grid.querySelectorAll('[tabindex="0"]')) part.tabIndex = -1;
+    stage.neurons[fired[0] ?? 0].tabIndex = 0;
   }
 
   /** Returns a chip for each direction that differs from what it was before. */
@@ -102,16 +114,34 @@ class LayersView {
   }
 
   end() {
-    for (const { body, neurons, heads, fired, written } of this.stages) {
+    for (const stage of this.stages) {
+      const { body, neurons, heads, fired, written } = stage;
       if (!neurons) {
         body.replaceChildren(make("p", { class: "hint", text: "no pass" }));
         continue;
       }
-      [...neurons, ...heads].forEach((part) => part.classList.remove("lit"));
+      this.light(stage, []);
+      for (const head of heads) head.classList.remove("lit");
       fired.replaceChildren();
       written.replaceChildren();
     }
   }
+}
+
+/** Goes from one of many parts, in rows, to the next by an arrow key: they are one stop of Tab. */
+function goAlong(parts, event) {
+  const now = parts.indexOf(event.target);
+  const across = parts.findIndex((part) => part.offsetTop > parts[0].offsetTop);
+  const row = across < 0 ? parts.length : across;
+  const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row }[event.key];
+  if (by === undefined || now < 0) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const next = parts[now + by];
+  if (!next) return;
+  parts[now].tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
 }
 
 /** Scrolls a box, and nothing around it, so that a part of it is seen. */

@@ -156,6 +156,18 @@ class Run {
     this.open([fed[0], ...fed.slice(from), token]);
   }
 
+  /**
+   * Returns the number (from 0) of the step that the token at a position says, in the context of
+   * a pass that was made; null where that token was given or is no step.
+   */
+  stepAt(number, position) {
+    const pass = this.passes[number];
+    const from = number - (pass.position - position) - 1; // it was emitted one position earlier
+    const emitted = this.passes[from];
+    if (!emitted || emitted.context !== pass.context) return null;
+    return this.steps[emitted.steps]?.pass === from ? emitted.steps : null;
+  }
+
   /** Returns the details of a pass that was made, as `Transformer.pass` has them. */
   details(number) {
     const { context, position } = this.passes[number];

@@ -11,6 +11,11 @@ function shown(number) {
   return number < 0 ? `−${text}` : text;
 }
 
+/** A formula whose signs and arrows stay with what follows: lines end after no `-` (U+2060 joins). */
+function unbroken(text) {
+  return text.replace(/(^|[\s(])-(?=\S)/g, "$1-\u2060");
+}
+
 class Weights {
   constructor(model) {
     this.model = model;
