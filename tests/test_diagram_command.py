@@ -59,7 +59,10 @@ def test_json_of_a_binned_run():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-o", "run.gif"], "its name must end in .png or .svg"),
+        (
+            ["-o", "run.gif"],
+            "a name that ends in '.gif' does not say what to draw; known: .png, .svg",
+        ),
         (["-o", "nowhere/run.png"], "there is no folder nowhere; make it first"),
         (["-o", "run.png", "--rows", "3"], "with -o give --size"),
         (["-o", "run.png", "--size", "12"], "'12' is not a size such as 1000x1200"),

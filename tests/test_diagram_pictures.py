@@ -6,11 +6,12 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.text import Text
 
 from tests.diagrams import diagram, history_of, needs_matplotlib, pixels_of, shown
 from tests.inspecting import bundled
-from tm2tf.cli import diagram_command
+from tm2tf.cli import diagram_command, group
 from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import Machine, Transition
 from tm2tf.pictures import palette
@@ -201,7 +202,7 @@ def test_a_picture_has_the_cells_at_their_place(tmp_path):
 @needs_matplotlib
 @pytest.mark.parametrize(
     ("name", "inputs", "limit"),
-    [("counter", (), 900), ("counter", (), 30_000), ("palindrome-2tape", ("01" * 700,), None)],
+    [("counter", (), 900), ("counter", (), 6_000), ("palindrome-2tape", ("01" * 700,), None)],
 )
 def test_a_picture_of_many_rows_has_one_pixel_a_row(tmp_path, name, inputs, limit):
     path = tmp_path / "run.png"
@@ -251,6 +252,39 @@ def test_an_svg_has_its_text_as_text_and_is_the_same_each_time(tmp_path):
     assert {"address", "step, state", "15  yes"} <= {t.replace("\xa0", " ") for t in texts if t}
     assert len(list(root.iter("{http://www.w3.org/2000/svg}image"))) == 2
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@needs_matplotlib
+def test_a_users_settings_of_matplotlib_change_no_picture(tmp_path):
+    import matplotlib as mpl
+
+    ours = {"savefig.facecolor": "black", "font.family": "serif", "ytick.color": "red",
+            "savefig.bbox": "tight", "text.color": "red"}  # fmt: skip
+    shown("bb2", "-o", tmp_path / "a.png", "--json")
+    heat = ["plot", "weights", "bb2", "--tensor", "W_pos", "-o"]
+    assert CliRunner().invoke(group, [*heat, str(tmp_path / "a.svg")]).exit_code == 0
+    with mpl.rc_context(ours):
+        shown("bb2", "-o", tmp_path / "b.png", "--json")
+        assert CliRunner().invoke(group, [*heat, str(tmp_path / "b.svg")]).exit_code == 0
+    for suffix in ("png", "svg"):
+        one, other = (tmp_path / f"{name}.{suffix}" for name in "ab")
+        assert one.read_bytes() == other.read_bytes()
+
+
+@needs_matplotlib
+def test_letters_that_the_font_lacks_are_escapes(tmp_path):
+    # warnings are errors here: matplotlib warns of every such letter that it measures or draws
+    path = tmp_path / "odd.yaml"
+    path.write_text(
+        'name: "odd 🎉"\nblank: "語"\nstart: "字"\nhalt: done\nrules:\n'
+        '  "字":\n    "語": "é R done"\n',
+        encoding="utf-8",
+    )
+    shown(path, "-o", tmp_path / "odd.png", "--json")
+    shown(path, "-o", tmp_path / "odd.svg", "--json")
+    text = (tmp_path / "odd.svg").read_text(encoding="utf-8")
+    for said in ("odd \\U0001f389 on a blank tape", "\\u8a9e (blank)", "\\u5b57", ">é<"):
+        assert said in text
 
 
 @needs_matplotlib

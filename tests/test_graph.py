@@ -1,6 +1,7 @@
 """State graphs: what they say of a machine, and the command that draws them."""
 
 import json
+import sys
 from collections import deque
 from itertools import product
 
@@ -250,6 +251,14 @@ def test_what_cannot_be_drawn(arguments, said, tmp_path, monkeypatch):
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_it_goes_is_asked_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)  # drawing would fail otherwise
+    for more in ([], ["--program"]):
+        result = run("bb2", "-o", tmp_path / "missing" / "a.svg", *more)
+        assert result.exit_code == 2
+        assert f"there is no folder {tmp_path / 'missing'}; make it first" in result.stderr
 
 
 def test_a_file_that_cannot_be_written(tmp_path):

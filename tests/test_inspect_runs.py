@@ -10,6 +10,7 @@ from tm2tf.compiler import compile_machine
 from tm2tf.errors import ArtifactError, InputError, NotFoundError
 from tm2tf.inspect import passes, sections, walk
 from tm2tf.inspect.forms import to_json
+from tm2tf.inspect.recording import Recording
 from tm2tf.inspect.step import step
 from tm2tf.machine.simulator import trace
 from tm2tf.machine.spec import Tape
@@ -98,7 +99,8 @@ def test_steps_of_two_tapes(name):
 def test_a_context_that_was_cut():
     it, start = small("bb3", "summarised"), started("bb3")
     taken = list(trace(it.machine, start))
-    views = [step(it, start, number) for number in range(1, 15)]
+    recording = Recording(it, start)
+    views = [recording.view(number) for number in range(1, 15)]
     bases = [view.starts[0] for view in views]
     assert bases[0] == 0
     assert set(bases) <= {0, *(step_.heads[0] for step_ in taken)}

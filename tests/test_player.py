@@ -18,14 +18,20 @@ from tm2tf.inspect.forms import to_json
 from tm2tf.inspect.recording import Recording
 from tm2tf.inspect.step import step
 from tm2tf.machine.simulator import Simulation
-from tm2tf.machine.spec import Tape
+from tm2tf.machine.spec import Machine, Tape, Transition
 from tm2tf.player import breakpoints, history, panels, tape_view
 from tm2tf.player.breakpoints import Breakpoint, find, parse
-from tm2tf.player.playback import Playback, through
+from tm2tf.player.playback import Playback
 from tm2tf.player.strip import strip
 from tm2tf.player.tapes import Cells
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Bounds
+
+
+def through(work):
+    """Do long work to its end."""
+    for _ in work:
+        pass
 
 
 def simulated(machine, start, most=10_000):
@@ -94,7 +100,7 @@ def test_each_situation_is_the_simulators(name, tapes, construction, options):
     assert (playback.now().next, playback.now().last.next_state) == (None, expected[-1].state)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_random_machines_back_and_forth(data):
     machine = data.draw(machines())
@@ -353,6 +359,29 @@ def test_rules_mark_the_one_that_fires():
     assert len(lines) == 15
     played(playback)
     assert "▸ state" in panels.rules(playback.machine, playback.now(), 80, 12).plain
+
+
+def test_long_names_leave_room_for_the_rest_of_a_rule():
+    names = ("a" * 70, "b" * 70)
+    table = {
+        (name, ("0",)): Transition(names[1 - i], ("1",), ("R",)) for i, name in enumerate(names)
+    }
+    it = compile_machine(Machine("long", ("0", "1"), "0", names, names[0], table))
+    playback = Playback(it, it.machine.initial())
+    playback.at = 0
+    for width in (34, 60):
+        lines = panels.rules(it.machine, playback.now(), width, 12).plain.splitlines()
+        assert lines[1].split() == ["state", "read", "write", "move", "next"]
+        marked = lines[2].split()
+        assert (marked[0], marked[2:5]) == ("▸", ["0", "1", "R"])
+        assert marked[1].startswith("aaa")
+        assert marked[5].startswith("bbb")
+        assert max(map(len, lines)) <= width
+    stays = Machine("ends", ("0", "1"), "0", names[:1], names[0], {})
+    it = compile_machine(stays)
+    now = Playback(it, it.machine.initial()).now()
+    text = " ".join(panels.rules(stays, now, 34, 12).plain.split())
+    assert text.endswith("reading these")  # what there is no rule for is not cut off
 
 
 def test_logits_are_whole_numbers_of_their_size():

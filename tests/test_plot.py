@@ -302,12 +302,27 @@ def test_runs_that_cannot_be_drawn():
         transitions={("A", (s,)): Transition("A", ("1",), ("R",)) for s in "01"},
     )  # fmt: skip
     endless = compile_machine(right)
-    with pytest.raises(InputError, match=r"2,000 at most are drawn: ask for fewer with --steps"):
-        forward(endless, right.initial(), 2_500)
+    # no more is read than shows that it is too much
+    said = r"has 2,001 tokens, and 2,000 at most are drawn: ask for fewer with --steps"
+    with pytest.raises(InputError, match=said):
+        forward(endless, right.initial(), 50_000_000)
+    with pytest.raises(InputError, match=r"has 20,001 tokens, and 20,000 at most"):
+        forward(endless, right.initial(), 50_000_000, attention=False)
+    with pytest.raises(InputError, match=r"50,000,000 steps take as many passes, and 20,000"):
+        forward(of("bb2", "looped"), it.machine.initial(), 50_000_000)
     assert forward(endless, right.initial(), 2_500, attention=False).attention == ()
     bounded = compile_machine(right, "addressed", options={"tape": 16})
     with pytest.raises((BoundError, InputError)):
         forward(bounded, bounded.machine.initial(["0" * 40]), 5)
+
+
+def test_progress_is_told():
+    told = []
+    found = run("bb4", "trace", (), on_progress=told.append)
+    assert told == [len(found.tokens)]
+    told.clear()
+    found = run("bb2", "looped", (), on_progress=told.append)
+    assert told[-1] == found.steps == 6
 
 
 # --- colours and panels -----------------------------------------------------------------------

@@ -56,8 +56,8 @@ def test_json_has_the_data_and_needs_no_file(tmp_path):
     [
         (["weights", "bb2"], "give -o FILE.png"),
         (["attention", "bb2"], "give -o FILE.png"),
-        (["weights", "bb2", "-o", "x.jpg"], "must be one of .pdf, .png, .svg"),
-        (["weights", "bb2", "-o", "x"], "must be one of"),
+        (["weights", "bb2", "-o", "x.jpg"], "known: .pdf, .png, .svg"),
+        (["weights", "bb2", "-o", "x"], "a name without a suffix"),
         (["residual", "bb2", "-o", "no/x.png"], "there is no folder no"),
         (["weights", "bb2", "--head", "0", "--json"], "--head needs --layer"),
         (["attention", "bb2", "--head", "0", "--json"], "--head needs --layer"),

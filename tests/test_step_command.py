@@ -242,13 +242,15 @@ def test_quitting():
 
 
 MACHINES = [
-    ("bb4", (), "trace", {}),
-    ("palindrome-2tape", (Tape(tuple("0110")),), "trace", {}),
+    pytest.param("bb4", (), "trace", {}, marks=pytest.mark.slow),
+    pytest.param("palindrome-2tape", (Tape(tuple("0110")),), "trace", {}, marks=pytest.mark.slow),
     ("binary-addition-3tape", (Tape(tuple("11")), Tape(tuple("1"))), "trace", {}),
-    ("binary-addition", (Tape(tuple("1011+110")),), "trace", {}),
+    pytest.param(
+        "binary-addition", (Tape(tuple("1011+110")),), "trace", {}, marks=pytest.mark.slow
+    ),
     ("universal", (), "trace", {}),
     ("bb4", (), "looped", {}),
-    ("bb4", (), "summarised", {}),
+    pytest.param("bb4", (), "summarised", {}, marks=pytest.mark.slow),
     ("bb3", (), "queue", {"tape": 12}),
 ]
 

@@ -16,9 +16,9 @@ def chromium():
 
 def play_to_the_end(seen):
     seen.page.select_option("#speed", "64")
+    assert seen.page.evaluate("app.playback.next !== null")
     seen.page.click("#play")
-    assert seen.page.evaluate("app.playing")
-    seen.wait_for("!app.playing")
+    seen.wait_for("!app.playing && app.playback.next === null")
 
 
 def test_bb4(chromium, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,15 +150,9 @@ def _check(options: dict[str, Any], asked: Asked) -> None:
     for name in ("rows", "width"):
         if options[name] is not None:
             raise click.UsageError(f"--{name} is for the terminal: with -o give --size")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"cannot tell what {str(path)!r} should be: its name must end in "
-            f"{' or '.join(SUFFIXES)}"
-        )
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise InputError(f"cannot write {path}: permission denied")
+    from tm2tf.pictures import paths
+
+    paths.check(path, SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

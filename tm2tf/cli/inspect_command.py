@@ -15,6 +15,7 @@ from tm2tf.cli.common import (
     model_of,
     page,
     print_json,
+    progress,
     starts,
 )
 from tm2tf.errors import InputError
@@ -28,6 +29,9 @@ PIPED_WIDTH = 100
 
 LABEL_WIDTH = 28
 """Characters of a neuron's label in a terminal, so that room is left for what the neuron does."""
+
+AT_ONCE = 64
+"""Tokens that are read between two looks of the progress bar."""
 
 VIEWS = ("layer", "token", "direction", "dense", "step", "program")
 
@@ -158,7 +162,7 @@ def _program(model: Model) -> object:
 
 
 def _step(model: Model, number: int, options: dict[str, Any]) -> object:
-    from tm2tf.inspect.step import step
+    from tm2tf.inspect.recording import Recording
 
     machine, begins = model.machine, options["begins"]
     if len(begins) > machine.tapes:
@@ -167,7 +171,12 @@ def _step(model: Model, number: int, options: dict[str, Any]) -> object:
             f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
         )
     tapes = starts(machine, options["inputs"], options["origins"], begins)
-    return step(model.compiled, model.start(*tapes), number)
+    recording = Recording(model.compiled, model.start(*tapes))
+    with progress(machine.name, number) as update:
+        while not recording.reach(number, AT_ONCE):
+            if update is not None:
+                update(recording.known)
+        return recording.view(number)
 
 
 def _read_by(model: Model) -> dict[str, tuple[str, ...]]:

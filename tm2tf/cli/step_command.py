@@ -14,6 +14,7 @@ from tm2tf.cli.common import (
     json_option,
     model_of,
     print_json,
+    progress,
     starts,
     tape_json,
 )
@@ -76,13 +77,16 @@ def command(
     start = model.start(*starts(model.machine, inputs, origins, heads))
     from tm2tf.player.breakpoints import parse
     from tm2tf.player.play import player
-    from tm2tf.player.playback import Playback, through
+    from tm2tf.player.playback import Playback
 
     breakpoints = [parse(text, model.machine) for text in breaks]
     playback = Playback(model.compiled, start)
     if as_json:
         playback.breakpoints += breakpoints
-        through(playback.going_to(at))
+        with progress(model.machine.name, at) as update:
+            for known in playback.going_to(at):
+                if update is not None:
+                    update(known)
         print_json(_json(playback))
     else:
         player(playback, at=at, speed=speed, breakpoints=breakpoints).run()

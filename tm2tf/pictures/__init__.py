@@ -1,6 +1,7 @@
 """Pictures: what can be drawn of machines, of their runs, and of weights.
 
-- `palette`: the colours, told apart by the colour-blind too;
+- `palette`: the colours, told apart by the colour-blind too; `letters`: which ones the font has;
+- `paths`: where pictures can be written;
 - `spacetime`: runs as space-time diagrams; `graphs`: states and programs; `heatmaps`: weights,
   attention and the residual stream.
 

@@ -21,6 +21,9 @@ WAYS = {"L": "left", "S": "nowhere", "R": "right"}
 FEW_RULES = 12
 """Rules that a table has all of; of a machine with more it has those of the state."""
 
+NARROWEST = 5
+"""Columns that a name in a table of rules has at least, and `state` and `write` need."""
+
 BAR = 24
 """Columns of the bar of the greatest logit."""
 
@@ -192,6 +195,7 @@ def rules(machine: Machine, now: Now, width: int, most: int) -> Text:
         rows.append(tuple(map(printable, words)))
     headings = ("state", "read", "write", "move", "next")
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    widths = _narrowed(widths, width - 2 - 2 * (len(widths) - 1))
     found = [section(name, width), Text("  " + _row(headings, widths), style=DIM, no_wrap=True)]
     for i, row in enumerate(rows, start=first):
         here = some[i][0] == fires
@@ -205,12 +209,20 @@ def rules(machine: Machine, now: Now, width: int, most: int) -> Text:
         what = f"state {printable(now.state)}"
         halts = machine.outcome_of(now.state) is not None
         none = f"{what} ends the run" if halts else f"no rule for {what} reading these"
-        found.append(Text(f"▸ {none}", style=RULE))
-    for line in found:
-        line.truncate(width, overflow="ellipsis")
+        found.append(hanging(Text("▸ ", style=RULE), none, width, 2, RULE))
     return joined(found)
 
 
+def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns that fit: the widest give way first, down to `NARROWEST` each."""
+    found = list(widths)
+    while sum(found) > room and max(found) > NARROWEST:
+        found[found.index(max(found))] -= 1
+    return found
+
+
 def _row(words: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (word + " " * (wide - cell_len(word)) for word, wide in zip(words, widths, strict=True))
-    return "  ".join(cells).rstrip()
+    cells = [Text(word) for word in words]
+    for cell, wide in zip(cells, widths, strict=True):
+        cell.truncate(wide, overflow="ellipsis", pad=True)
+    return "  ".join(cell.plain for cell in cells).rstrip()

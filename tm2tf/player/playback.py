@@ -8,7 +8,7 @@ moves when it is through, and stays where it is if it is dropped before.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,12 +229,6 @@ class Playback:
         """Return the breakpoints that are met where the cursor stands."""
         now = self.now()
         return [b for b in self.breakpoints if b.meets(now.step, now.state, now.reads)]
-
-
-def through(work: Iterable[int]) -> None:
-    """Do long work to its end."""
-    for _ in work:
-        pass
 
 
 def _ending(machine: Machine, now: Now, outcome: str) -> str:

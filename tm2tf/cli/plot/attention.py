@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import Asked, compile_options, json_option, model_of
-from tm2tf.cli.plot.common import check_output, finish, output_option, run_options, start_of
+from tm2tf.cli.common import Asked, compile_options, json_option, model_of, progress
+from tm2tf.cli.plot.common import (
+    check_output,
+    finish,
+    output_option,
+    run_options,
+    start_of,
+    unit_of,
+)
 
 
 @click.command(name="attention")
@@ -49,7 +56,8 @@ def command(
     model = model_of(machine, asked)
     start = start_of(model, inputs, origins, begins)
     attention.check(model.weights, layer, head)
-    found = forward(model.compiled, start, steps)
+    with progress(model.machine.name, None, unit_of(model)) as update:
+        found = forward(model.compiled, start, steps, on_progress=update)
     panels = attention.attention(model.weights, found, layer, head)
     finish(
         path,

@@ -82,16 +82,22 @@ def start_of(
     return model.start(*starts(machine, inputs, origins, begins))
 
 
+def unit_of(model: Model) -> str:
+    """Return what a progress bar counts while a run is read."""
+    return "passes" if model.compiled.construction.view == "cells" else "positions"
+
+
 def check_output(path: Path | None, *, as_json: bool) -> None:
     """Refuse, before anything is computed, a call whose result has nowhere to go."""
-    from tm2tf.pictures.heatmaps.drawing import check_path
+    from tm2tf.pictures import paths
+    from tm2tf.pictures.heatmaps.drawing import SUFFIXES
 
     if path is None and not as_json:
         raise click.UsageError(
             "where should the picture go? give -o FILE.png (or .svg, .pdf), or --json for its data"
         )
     if path is not None:
-        check_path(path)
+        paths.check(path, SUFFIXES)
 
 
 def finish(

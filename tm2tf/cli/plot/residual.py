@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import Asked, compile_options, json_option, model_of
+from tm2tf.cli.common import Asked, compile_options, json_option, model_of, progress
 from tm2tf.cli.plot.common import (
     all_option,
     check_output,
@@ -14,6 +14,7 @@ from tm2tf.cli.plot.common import (
     output_option,
     run_options,
     start_of,
+    unit_of,
 )
 from tm2tf.errors import InputError
 
@@ -63,7 +64,8 @@ def command(
     count = len(model.weights.layers)
     start = start_of(model, inputs, origins, begins)
     numbers = _layers(layer, count)
-    found = forward(model.compiled, start, steps, attention=False)
+    with progress(model.machine.name, None, unit_of(model)) as update:
+        found = forward(model.compiled, start, steps, attention=False, on_progress=update)
     panels = [
         residual.residual(model.weights, found, number, everything=everything) for number in numbers
     ]

@@ -1,7 +1,7 @@
 """State graphs and program graphs as DOT, the language of Graphviz. Needs no Graphviz.
 
 States are the nodes `state0`, `state1`, ... in the machine's order. Ids and classes are those of
-the drawings (`pictures.graphviz`, `pictures.flow_svg`), so that what Graphviz makes of the text as
+the drawings (`state_svg`, `flow_svg`), so that what Graphviz makes of the text as
 SVG can be styled alike.
 """
 

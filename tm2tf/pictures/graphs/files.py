@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tm2tf.errors import InputError, did_you_mean
+from tm2tf.errors import InputError
+from tm2tf.pictures import paths
 from tm2tf.pictures.graphs import dot, flow, mermaid, states
 from tm2tf.pictures.graphs.flow_svg import program_svg
 from tm2tf.pictures.graphs.state_svg import svg_of
@@ -29,16 +30,9 @@ def format_of(path: Path) -> str:
     """Return the format that a file's suffix asks for.
 
     Raises:
-        InputError: it is none of `SUFFIXES`.
+        InputError: it is none of `SUFFIXES`, or no file can be written there.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        said = f"a name that ends in {path.suffix!r}" if suffix else "a name without a suffix"
-        raise InputError(
-            f"{path}: {said} does not say what to draw; known: {', '.join(SUFFIXES)}"
-            + did_you_mean(suffix, SUFFIXES)
-        )
-    return SUFFIXES[suffix]
+    return SUFFIXES[paths.check(path, SUFFIXES)]
 
 
 def draw_states(shown: states.View, kind: str) -> str | bytes:
@@ -76,10 +70,8 @@ def write(path: Path, content: str | bytes) -> None:
     """Write a drawing into a file; an SVG gets the header of an XML file.
 
     Raises:
-        InputError: the folder is missing, or the file cannot be written.
+        InputError: the file cannot be written.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     if isinstance(content, str):
         header = HEADER if content.startswith("<svg") else ""
         content = (header + content).encode()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tm2tf.errors import ExtraError, InputError
+from tm2tf.pictures import paths
 from tm2tf.pictures.heatmaps.panels import Panel, Scale, scale_of, short
-from tm2tf.pictures.heatmaps.sheet import LABEL, LINE, NOTE, TITLE, Placed, Sheet, lay_out, legible
+from tm2tf.pictures.heatmaps.sheet import LABEL, LINE, NOTE, TITLE, Placed, Sheet, lay_out
+from tm2tf.pictures.letters import legible, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +30,6 @@ DPI = 150
 
 LONGEST_SHEET = 400
 """Inches: matplotlib draws no picture of more than 2^16 dots a side."""
-
-STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, and is what was measured with
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "tm2tf",  # the same ids in every run
-}
 
 STRENGTHS = (-1.0, -0.75, -0.5, -0.28, 0.0, 0.28, 0.5, 0.75, 1.0)
 COLOURS = (
@@ -60,32 +56,13 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         InputError: there is no such format, or the file cannot be written.
     """
-    check_path(path)
-    import matplotlib as mpl
-
-    suffix = path.suffix.lower()
+    suffix = paths.check(path, SUFFIXES)
     metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
-        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        with styled():
             figure.savefig(path, format=suffix[1:], dpi=DPI, metadata=metadata[suffix])
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def check_path(path: Path) -> None:
-    """Refuse a path that no picture can be written to.
-
-    Raises:
-        InputError: its suffix names no format, or it lies in no folder.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"{path} names no format of pictures: its suffix must be one of {', '.join(SUFFIXES)}"
-        )
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder")
 
 
 def draw(panels: Sequence[Panel], title: str, subtitle: str, what: str) -> Figure:
@@ -96,7 +73,7 @@ def draw(panels: Sequence[Panel], title: str, subtitle: str, what: str) -> Figur
         InputError: the sheet would be longer than `LONGEST_SHEET`.
     """
     try:
-        import matplotlib as mpl
+        import matplotlib as mpl  # noqa: F401 - asked whether it is there
     except ImportError:
         raise ExtraError("drawing heatmaps", "matplotlib", "draw") from None
     from matplotlib.figure import Figure
@@ -108,7 +85,7 @@ def draw(panels: Sequence[Panel], title: str, subtitle: str, what: str) -> Figur
             f"the picture would be {sheet.height:,.0f} inches long, and {LONGEST_SHEET} are the "
             "most: ask for a part, such as one --layer"
         )
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with styled():
         figure = Figure(figsize=(sheet.width, sheet.height), facecolor="white")
         _text(figure, sheet, sheet.margin, sheet.margin, title, TITLE, weight="bold")
         for i, line in enumerate(sheet.subtitle):

@@ -6,7 +6,7 @@ what is drawn. Of looped weights it is the last pass over the window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Float64
 
 from tm2tf.compiler import Compiled
 from tm2tf.errors import ArtifactError, InputError
+from tm2tf.inspect.passes import MAX_PASSES
 from tm2tf.machine.spec import Configuration
 from tm2tf.runtime.cells import CellFollower
 from tm2tf.runtime.kernel import KernelRunner
@@ -39,6 +40,9 @@ can be read beside a square of them."""
 
 MOST_PASSES = 1_000
 """Passes of a looped model if no number of steps is asked for."""
+
+OnProgress = Callable[[int], None]
+"""Takes how many positions were read (of looped weights: passes made) so far."""
 
 Square = Float64[np.ndarray, "positions positions"]
 
@@ -73,13 +77,15 @@ def forward(
     steps: int | None = None,
     *,
     attention: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> Forward:
     """Return the context after so many steps (fewer if the run ends), as the plain model sees it.
 
     Without `steps`: as many as fit `AT_FIRST` positions, but one at least.
 
     Raises:
-        InputError: `steps` is less than 1, or the context is longer than can be drawn.
+        InputError: `steps` is less than 1, or more than can be drawn: the context, the window or
+            the passes to it would be too many.
         BoundError: the run leaves the range in which the weights are exact.
         ArtifactError: the weights emit what no run may hold.
     """
@@ -87,16 +93,20 @@ def forward(
         raise InputError(f"a run of {steps} steps has nothing to draw: ask for 1 or more")
     with few_threads(0):
         if compiled.construction.view == "cells":
-            return _looped(compiled, start, steps, attention)
-        return _decoder(compiled, start, steps, attention)
+            return _looped(compiled, start, steps, attention, on_progress)
+        return _decoder(compiled, start, steps, attention, on_progress)
 
 
 def _decoder(
-    compiled: Compiled, start: Configuration, steps: int | None, attention: bool
+    compiled: Compiled,
+    start: Configuration,
+    steps: int | None,
+    attention: bool,
+    on_progress: OnProgress | None,
 ) -> Forward:
     weights = compiled.weights
     found = _generate(compiled, start, steps, MOST_ATTENDED if attention else MOST_POSITIONS)
-    streams, squares = _read(weights, found.ids, attention)
+    streams, squares = _read(weights, found.ids, attention, on_progress)
     return Forward(
         looped=False,
         tokens=tuple(weights.tokens[i].name for i in found.ids),
@@ -129,7 +139,8 @@ def _generate(compiled: Compiled, start: Configuration, steps: int | None, most:
     while not found.over and found.steps != steps:
         if steps is None and found.steps and _full(found, compiled):
             break
-        wanted = 1 if steps is None else steps - found.steps  # a step takes a token at least
+        # a step takes a token at least, and more tokens than can be drawn are not waited for
+        wanted = 1 if steps is None else min(steps - found.steps, most + 1 - len(found.ids))
         for emitted in runner.advance(wanted, probe=False).tokens.tolist():
             token = weights.tokens[emitted]
             found.over = token.outcome is not None
@@ -158,7 +169,7 @@ def _full(found: _Tokens, compiled: Compiled) -> bool:
 
 
 def _read(
-    weights: Weights, ids: Sequence[int], attention: bool
+    weights: Weights, ids: Sequence[int], attention: bool, on_progress: OnProgress | None
 ) -> tuple[list[np.ndarray], list[Square]]:
     """Return the streams of a context, and a square for each head in order."""
     model, n = Transformer(weights), len(ids)
@@ -179,6 +190,8 @@ def _read(
                 else:
                     chosen = np.arange(first + at + 1)
                 square[first + at, chosen] = 1 / len(chosen)
+        if on_progress is not None:
+            on_progress(first + len(block))
     return [np.concatenate(parts) for parts in streams], squares
 
 
@@ -191,11 +204,23 @@ def _by_layer(weights: Weights, squares: Sequence[Square]) -> tuple[tuple[Square
 
 
 def _looped(
-    compiled: Compiled, start: Configuration, steps: int | None, attention: bool
+    compiled: Compiled,
+    start: Configuration,
+    steps: int | None,
+    attention: bool,
+    on_progress: OnProgress | None,
 ) -> Forward:
-    weights = compiled.weights
+    weights, last = compiled.weights, MOST_PASSES if steps is None else steps
+    if last > MAX_PASSES:
+        raise InputError(
+            f"{last:,} steps take as many passes, and {MAX_PASSES:,} at most are made: ask for "
+            "fewer --steps"
+        )
     run = CellFollower(compiled, start, "cpu", "float64", grow=True)
-    run.advance(MOST_PASSES if steps is None else steps)
+    while run.steps < last and run.outcome is None and run.trouble is None:
+        run.advance(min(BLOCK, last - run.steps))
+        if on_progress is not None:
+            on_progress(run.steps)
     if run.trouble is not None:
         raise ArtifactError(f"{run.trouble}: the weights are damaged or foreign")
     tokens = run.begin.ids

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tm2tf.pictures.heatmaps.panels import LOOKS, Panel, binned, notes, short
+from tm2tf.pictures.letters import FAMILY, legible
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.ft2font import FT2Font
 
 LABEL, NOTE, TITLE = 6.5, 6.5, 12.0
 """Sizes of text, in points of 1/72 inch: of labels, of notes, and of the sheet's title."""
@@ -44,6 +44,9 @@ NARROWEST_SHEET = 4.6
 
 WIDEST_SHEET = 17.0
 """How wide a sheet of several panels is, at most, unless one panel needs more."""
+
+STRIP = 3.0
+"""How much taller than wide a sheet of large panels may be; beyond that two stand side by side."""
 
 TALLEST, STEP = 1.5, 0.25
 """How much taller than wide a sheet may be, if there is a choice; and between widths tried."""
@@ -153,6 +156,8 @@ def _tightest(sized: Sequence[Placed]) -> tuple[list[Placed], float, float]:
     rooms = [least + i * STEP for i in range(int(max(0.0, WIDEST_SHEET - least) / STEP) + 1)]
     packed = [_packed(sized, room) for room in rooms]
     pages = [one for one in packed if one[2] <= TALLEST * one[1]]
+    if not pages and packed[-1][2] > STRIP * packed[-1][1]:  # large panels below each other
+        packed.append(_packed(sized, 2 * least + GAP))
     return min(pages or packed[-1:], key=lambda one: one[1] * one[2])
 
 
@@ -266,35 +271,17 @@ def _renderer() -> RendererAgg:
     return RendererAgg(1, 1, DOTS)  # type: ignore[no-untyped-call]
 
 
-@lru_cache(maxsize=1)
-def _font() -> FT2Font:
-    from matplotlib.font_manager import findfont, get_font
-
-    found: FT2Font = get_font(findfont("DejaVu Sans"))
-    return found
-
-
 @lru_cache(maxsize=100_000)
 def measure(text: str, size: float, *, bold: bool = False) -> float:
     """Return how wide a text is, in inches."""
     from matplotlib.font_manager import FontProperties
 
-    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    font = FontProperties(family=FAMILY, size=size, weight="bold" if bold else "normal")
     renderer = _renderer()
     wide, _, _ = renderer.get_text_width_height_descent(  # type: ignore[no-untyped-call]
         legible(text), font, ismath=False
     )
     return float(wide) / DOTS
-
-
-def legible(text: str) -> str:
-    """Return a text with what the font lacks, and what does not show, as escapes."""
-    if text.isascii() and text.isprintable():
-        return text
-    font = _font()
-    return "".join(
-        c if c.isprintable() and font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in text
-    )
 
 
 def wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:

@@ -7,9 +7,7 @@ the words of `caption`.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from jaxtyping import UInt8
 
 from tm2tf.errors import ExtraError
 from tm2tf.pictures import palette
+from tm2tf.pictures.letters import legible, styled
 from tm2tf.pictures.spacetime.history import History
 from tm2tf.pictures.spacetime.layout import (
     DPI,
@@ -53,12 +52,6 @@ INVISIBLE = ("_", " ")
 
 INK, QUIET, LIGHT = "#000000", "#666666", "#aaaaaa"
 
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "tm2tf",  # the same ids in every run
-}
-
 
 def colours(symbols: Sequence[str], blank: str) -> UInt8[np.ndarray, "symbols rgb"]:
     """Return the colours of symbols, by their numbers: what a `Recorder` measures for a picture."""
@@ -88,10 +81,9 @@ def draw(history: History, words: Words, width: int, height: int) -> Figure:
         ExtraError: matplotlib is not installed.
     """
     require_matplotlib()
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE), _any_letters():
+    with styled():
         plan = laid_out(history, words, width, height)
         figure = Figure(figsize=((plan.width + 1e-6) / DPI, (plan.height + 1e-6) / DPI), dpi=DPI)
         page = figure.add_axes((0, 0, 1, 1), xlim=(0, plan.width), ylim=(plan.height, 0))
@@ -116,20 +108,10 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    import matplotlib as mpl
-
     svg = path.suffix.lower() == ".svg"
     metadata = {"Date": None, "Creator": None} if svg else {"Software": None}
-    with mpl.rc_context(STYLE), _any_letters():
+    with styled():
         figure.savefig(path, dpi=DPI, format=path.suffix[1:].lower(), metadata=metadata)
-
-
-@contextmanager
-def _any_letters() -> Iterator[None]:
-    """Let the font lack letters: they are shown as boxes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
-        yield
 
 
 def _write_header(page: Axes, history: History, words: Words, plan: Plan) -> None:
@@ -259,7 +241,7 @@ def _scale_across(axes: Axes, history: History, tape: int, pixels: int) -> None:
 def _scale_down(axes: Axes, history: History, pixels: int, stated: bool) -> None:
     if stated:
         labels = [
-            (i + 0.5, f"{row.step:,}  {clipped(history.machine.states[row.state])}")
+            (i + 0.5, f"{row.step:,}  {legible(clipped(history.machine.states[row.state]))}")
             for i, row in enumerate(history.rows)
         ]
     else:
@@ -278,4 +260,4 @@ def _scale_down(axes: Axes, history: History, pixels: int, stated: bool) -> None
 def _text(axes: Axes, x: float, y: float, text: str, size: float, colour: str, **more: Any) -> None:
     """Write text; `x` and `y` are its top left, unless `more` says otherwise."""
     keywords = {"va": "top", "parse_math": False, **more}
-    axes.text(x, y, text, fontsize=points(size), color=colour, **keywords)
+    axes.text(x, y, legible(text), fontsize=points(size), color=colour, **keywords)

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from tm2tf.machine.spec import Machine
+from tm2tf.pictures.letters import FAMILY, legible
 from tm2tf.pictures.spacetime.history import History
 from tm2tf.pictures.spacetime.words import MEAN, Words, caption, clipped
 
@@ -172,8 +173,9 @@ def width_of(text: str, size: float) -> int:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    prop = FontProperties(size=points(size), weight="bold" if size == TITLE else "normal")
-    wide, _, _ = text_to_path.get_text_width_height_descent(text, prop, ismath=False)
+    weight = "bold" if size == TITLE else "normal"
+    prop = FontProperties(family=FAMILY, size=points(size), weight=weight)
+    wide, _, _ = text_to_path.get_text_width_height_descent(legible(text), prop, ismath=False)
     return int(np.ceil(wide * DPI / 72))
 
 
