@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tm2tf.errors import InputError, InternalError
@@ -110,6 +110,7 @@ def test_two_words_fail_as_rarely_as_promised_exactly(share, eps, delta):
 
 @settings(max_examples=15, deadline=None)
 @given(eps=st.sampled_from([0.1, 0.25, 0.5]), delta=chances, d=st.integers(1, 12))
+@example(eps=0.5, delta=math.nextafter(0.5, 0), d=4)  # the tail is 1/2, less than which is asked
 def test_the_sizes_for_halfspaces_are_least_exactly(eps, delta, d):
     k, p, limit = d + 1, Fraction(eps), Fraction(delta)
 

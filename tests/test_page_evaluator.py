@@ -9,8 +9,10 @@ import torch
 from tests.inspecting import SMALL, compiled
 from tests.javascript import evaluate
 from tests.random_weights import random_prompt, random_weights
+from tests.test_softmax import soft_weights
 from tm2tf.page.payload import of_examples, payload
 from tm2tf.page.tensors import tensors
+from tm2tf.runtime.looped import LoopedTransformer
 from tm2tf.runtime.model import LatestHead, MeanHead, RelativeHead, Transformer
 
 KINDS = (
@@ -88,6 +90,63 @@ def test_runs_of_every_decoder(construction):
         run = evaluate(("evaluator.js", "run.js"), RUN, [payload_of(model), [prompt]])[0]
         cases.append((model.weights, [*prompt, *run["emitted"][:-1]][:400]))
     check(cases)
+
+
+LOOP = """
+const { model, tokens, passes } = given;
+const transformer = new LoopedTransformer(model, tokens);
+const numbers = (streams) => streams.map((x) => x.map((vector) => [...vector]));
+const turns = [];
+for (let pass = 0; pass < passes; pass++) turns.push(numbers(transformer.turn()));
+const seen = [];
+for (let pass = passes - 1; pass >= 0; pass -= 7) {
+  const position = pass % tokens.length;
+  const found = transformer.pass(pass, position);
+  const streams = found.streams.map((x) => [...x]);
+  seen.push({ pass, position, streams, emits: found.emits, logits: [...found.logits] });
+}
+return { turns, seen };
+"""
+
+
+def check_loop(weights, tokens, passes, exact=True):
+    """Compare all streams of some passes, and passes that are looked at again, with torch."""
+    given = {"model": tensors(weights), "tokens": tokens, "passes": passes}
+    found = evaluate(("evaluator.js", "run.js", "looped.js"), LOOP, given)
+    near = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-9, "atol": 1e-9}
+    model = LoopedTransformer(weights)
+    model.begin(torch.tensor([tokens]))
+    turns, logits, emitted = [], [], []
+    for streams in found["turns"]:
+        model.turn()
+        turns.append(np.stack([x[0].numpy() for x in model.stream]))
+        logits.append(model.logits()[0].numpy())
+        emitted.append(model.emitted()[0].tolist())
+        np.testing.assert_allclose(streams, turns[-1], **near)
+    for it in found["seen"]:
+        number, position = it["pass"], it["position"]
+        np.testing.assert_allclose(it["streams"], turns[number][:, position], **near)
+        np.testing.assert_allclose(it["logits"], logits[number][position], **near)
+        assert it["emits"] == emitted[number][position]
+
+
+@pytest.mark.parametrize("name", ["looped", "looped-neighbours"])
+def test_passes_of_looped_weights(name):
+    model = compiled("bb3", name, window=12)
+    check_loop(model.weights, list(model.start(model.machine.initial()).ids), 21)
+
+
+def test_passes_far_back_are_made_again():
+    """Streams are kept of every second, fourth, ... pass only, once there are many."""
+    model = compiled("counter", "looped", window=8)
+    check_loop(model.weights, list(model.start(model.machine.initial()).ids), 600)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_softmax_heads_and_a_table_of_positions(seed):
+    weights = soft_weights(seed)
+    tokens = np.random.default_rng(seed).integers(0, 9, 7).tolist()
+    check_loop(weights, tokens, 1, exact=False)
 
 
 def test_halves_are_rounded_to_even_numbers():

@@ -1,5 +1,7 @@
 """The page reads the model's tokens as the machine's run, forward and back, on any input."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,13 +16,12 @@ from tm2tf.machine.spec import Tape
 from tm2tf.page.payload import Start, described, of_examples, payload
 from tm2tf.page.prompts import recipe
 
-SCRIPTS = ("evaluator.js", "run.js")
-DECODERS = [c for c in SMALL if "looped" not in c]
+SCRIPTS = ("evaluator.js", "run.js", "looped.js")
 
 HISTORY = """
 const { payload, words, most } = given;
 const start = words === null ? payload.starts[payload.opens] : startOf(payload, words);
-const run = new Run(payload, start);
+const run = runOf(payload, start);
 run.advance(most);
 const playback = new Playback(run);
 const written = (tape) => [...tape].filter(([, s]) => s !== payload.machine.blank);
@@ -73,9 +74,9 @@ def check(model, found, start):
     assert found["outcome"] == outcome
 
 
-@pytest.mark.parametrize("construction", DECODERS)
+@pytest.mark.parametrize("construction", SMALL)
 @pytest.mark.parametrize(("name", "word"), [("bb3", ""), ("binary-increment", "1011")])
-def test_a_run_of_each_decoder(construction, name, word):
+def test_a_run_of_each_construction(construction, name, word):
     model = compiled(name, construction, **SMALL[construction])
     start = model.machine.initial([word])
     found = history(model, [word])
@@ -153,46 +154,27 @@ def test_a_start_that_does_not_fit():
         payload(model, [start])
 
 
-def test_looped_weights_are_refused():
-    model = compiled("bb3", "looped", window=4)
-    with pytest.raises(InputError, match="pages run decoders"):
-        payload(model, of_examples(model.machine))
+def test_a_looped_run_on_two_tapes():
+    model = compiled("palindrome-2tape", "looped", window=16)
+    start = model.machine.initial(["0110"])
+    check(model, history(model, starts=[Start("", start)]), start)
 
 
-ATTENDED = """
-const run = new Run(given.payload, startOf(given.payload, given.words));
-run.advance(3000);
-const said = run.passes.map((pass, number) =>
-  Array.from({ length: pass.position + 1 }, (_, position) => run.stepAt(number, position)));
-const tokens = run.passes.map(({ context, position }) =>
-  run.contexts[context].tokens.slice(0, position + 1));
-const [first, last] = [run.contexts[0], run.contexts[run.contexts.length - 1]];
-const shared = first.unembedding === last.unembedding
-  && first.layers.every((layer, l) => layer.mlp === last.layers[l].mlp
-    && layer.heads.every((head, h) => head.out === last.layers[l].heads[h].out));
-return { said, tokens, shared, contexts: run.contexts.length, steps: run.steps };
-"""
+def test_a_window_grows_until_the_weights_have_no_wider_one():
+    model = compiled("bb4", "looped", window=4)
+    start = model.machine.initial()
+    check(model, history(model), start)
+    bounds = replace(model.weights.bounds, position=4 * 2 + 2)
+    narrow = replace(model, weights=replace(model.weights, bounds=bounds))
+    found = history(narrow)
+    assert found["trouble"] == "a head leaves the window of 8 cells, and there is none wider"
+    expected, _ = simulated(model.machine, start, found["steps"])
+    assert found["forward"] == expected
+    assert 0 < found["steps"] < 107
 
 
-@pytest.mark.parametrize(
-    ("construction", "options", "cuts"), [("trace", {}, False), ("summarised", {"period": 2}, True)]
-)
-def test_which_step_a_token_of_the_context_was(construction, options, cuts):
-    """It says that step, and of tokens given with the prompt or a summary none is one."""
-    model = compiled("binary-increment", construction, **options)
-    given_ = payload(model, of_examples(model.machine))
-    found = evaluate(SCRIPTS, ATTENDED, {"payload": given_, "words": ["1011"]})
-    named = given_["model"]["tokens"]
-    assert (found["contexts"] > 1) == cuts
-    assert found["shared"]  # contexts have caches of their own, and no weights
-    seen = set()
-    for said, tokens in zip(found["said"], found["tokens"], strict=True):
-        for step, token in zip(said, tokens, strict=True):
-            if step is not None:
-                seen.add(step)
-                assert named[token]["step"] == {
-                    key: found["steps"][step][key] for key in ("state", "writes", "moves")
-                }
-        if not cuts:
-            assert [step for step in said if step is not None] == list(range(len(said) - 6))
-    assert len(seen) >= len(found["steps"]) - (found["contexts"] if cuts else 1)
+def test_a_start_that_is_wider_than_the_window_gets_a_wider_one():
+    model = compiled("binary-increment", "looped", window=4)
+    start = model.machine.initial(["1" * 9])
+    found = payload(model, [Start("", start)])
+    assert len(found["starts"][0]["prompt"]) == 2 + 16  # 4 doubled until 9 cells fit

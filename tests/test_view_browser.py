@@ -152,6 +152,21 @@ def test_tokens_that_are_cells(chromium, tmp_path):
     seen.close()
 
 
+def test_positions_that_are_cells(chromium, tmp_path):
+    """A looped model: a pass is a step, heads look both ways, the window grows."""
+    path = written(tmp_path, "palindrome-2tape", "--construction", "looped", "--window", "8")
+    seen = Seen(chromium, path)
+    assert "step 0 of 24 (accepted)" in seen.text("#count")
+    seen.page.fill("#scrub", "9")
+    current = seen.page.locator("#strip .token.current text").first.text_content()
+    assert current == "[0],0"  # tape 0's head is on 5, tape 1's on 6
+    assert "tape1.right" in seen.text("#recalled")
+    seen.keep("palindrome-2tape-looped")
+    seen.page.keyboard.press("End")
+    assert "accepted after 24 steps" in seen.text("#now")
+    seen.close()
+
+
 def test_a_run_without_end(chromium, tmp_path):
     """It is computed up to a limit, and further if asked; the page stays awake meanwhile."""
     seen = Seen(chromium, written(tmp_path, "counter"))

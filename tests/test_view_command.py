@@ -165,7 +165,6 @@ def test_a_thumbnail_shows_all_tapes():
         (["bb4", "-o", "no/such/folder/x.html"], "cannot write no/such/folder/x.html: No such"),
         (["bb44", "-o", "x.html"], "did you mean 'bb4'?"),
         (["bb4", "--input", "2", "-o", "x.html"], "2"),
-        (["bb3", "--construction", "looped", "-o", "x.html"], "pages run decoders"),
     ],
 )
 def test_errors(arguments, said, tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def halfspace_compression(eps: float, delta: float, dimensions: int) -> int:
 
     def enough(n: int) -> bool:
         choices = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        return choices + (n - k) * math.log1p(-eps) <= math.log(delta)
+        return choices + (n - k) * math.log1p(-eps) + _rounding(n) <= math.log(delta)
 
     return _least(enough, _whole(k / eps))
 
@@ -166,9 +166,18 @@ def halfspace_scenario(eps: float, delta: float, dimensions: int) -> int:
     k = dimensions + 1
 
     def enough(n: int) -> bool:
-        return binomial_below(k, n, eps) <= delta
+        return binomial_below(k, n, eps) * (1 + _rounding(n)) <= delta
 
     return _least(enough, k)
+
+
+def _rounding(n: int) -> float:
+    """Return how far a sum of logarithms of factorials up to n! may be off, relative to 1.
+
+    Sixteen units in the last place (2^-52) of the largest one: three of them and two products are
+    summed, each off by a unit or two. What is guaranteed then holds in exact arithmetic, too.
+    """
+    return 2.0**-48 * (1 + math.lgamma(n + 1))
 
 
 def binomial_below(k: int, n: int, p: float) -> float:

@@ -16,6 +16,7 @@ from tm2tf.weights.model import Weights
 SCRIPTS = (
     "evaluator.js",
     "run.js",
+    "looped.js",
     "weights.js",
     "tape.js",
     "details.js",

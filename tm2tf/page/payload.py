@@ -13,6 +13,7 @@ import numpy as np
 
 from tm2tf.compiler import Compiled
 from tm2tf.compiler import Start as Begin
+from tm2tf.constructions.looped import WINDOW
 from tm2tf.errors import ConfigurationError, InputError, InternalError
 from tm2tf.inspect.forms import Names
 from tm2tf.inspect.heads import summary
@@ -26,6 +27,9 @@ from tm2tf.pictures.palette import hexadecimal, of_symbols
 from tm2tf.program.program import Token
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Layer, Readout
+
+WIDE = 8
+"""Cells of a window in which a blank start has cells on both sides of its heads."""
 
 WATCHED = 240
 BRIEF, LENGTHY = 20, 2000
@@ -48,14 +52,9 @@ def payload(compiled: Compiled, starts: Sequence[Start]) -> Json:
     """Return what a page is given.
 
     Raises:
-        InputError: the weights are looped, or hold numbers that are not finite.
+        InputError: the weights hold numbers that are not finite, or no start fits their tape.
     """
     weights = compiled.weights
-    if weights.W_loop is not None:
-        raise InputError(
-            f"construction {weights.construction!r} is looped, and pages run decoders, token by "
-            "token; take another construction, or `tm2tf step` for this one"
-        )
     if not all(np.isfinite(_values(tensor)).all() for _, tensor in weights.tensors()):
         raise InputError("the weights hold numbers that are not finite: they are damaged")
     fitting = list(_fitting(compiled, starts))
@@ -102,7 +101,7 @@ def _fitting(compiled: Compiled, starts: Sequence[Start]) -> Iterator[tuple[Star
     """Yield the starts that the weights can be put into, with their prompts."""
     for start in starts:
         try:
-            yield start, compiled.start(start.configuration)
+            yield start, compiled.fitting_start(start.configuration)
         except ConfigurationError:  # it does not fit a bounded tape
             continue
 
@@ -167,8 +166,18 @@ def _model(compiled: Compiled) -> object:
         "features": [_feature(readout) for readout in weights.readouts],
         "tokens": [_token(compiled, token) for token in weights.tokens],
         "layers": [_named_layer(lookups, i, layer) for i, layer in enumerate(weights.layers)],
+        **({"blanks": _blanks(compiled)} if weights.W_loop is not None else {}),
     }
     return _merged(named, tensors(weights))
+
+
+def _blanks(compiled: Compiled) -> Json:
+    """Return the tokens of blank cells to the left and to the right of all heads.
+
+    They are the outermost cells of a blank start in a window that leaves room on both sides.
+    """
+    ids = compiled.start(compiled.machine.initial(), **{WINDOW.name: WIDE}).ids
+    return {"left": ids[1], "right": ids[-2]}
 
 
 def _token(compiled: Compiled, token: Token) -> Json:
@@ -181,7 +190,7 @@ def _token(compiled: Compiled, token: Token) -> Json:
             "writes": [naming.symbol(str(token.values.get(f"tape{t}.write"))) for t in range(k)],
             "moves": [token.values.get(f"tape{t}.move", 0) for t in range(k)],
         }
-    if token.role == "cell":
+    if token.role == "cell" and compiled.construction.view == "rows":
         state = token.values.get("state")
         found["cell"] = {
             "symbol": naming.symbol(str(token.values.get("tape0.symbol"))),

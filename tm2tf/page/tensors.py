@@ -1,4 +1,4 @@
-"""The tensors of a decoder as plain data: all that assets/evaluator.js reads."""
+"""Tensors as plain data: all that assets/evaluator.js and assets/looped.js read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from tm2tf.runtime.memory import PARABOLA
 from tm2tf.weights.matrix import Matrix
-from tm2tf.weights.model import FeedForward, Head, Weights
+from tm2tf.weights.model import SCORED, FeedForward, Head, Weights
 
 Json: TypeAlias = dict[str, object]
 
@@ -25,12 +25,17 @@ def tensors(weights: Weights) -> Json:
         ],
         "W_U": matrix(weights.W_U),
         "b_U": numbers(weights.b_U),
+        **{
+            name: matrix(tensor)
+            for name in ("W_loop", "W_fixed", "W_positions")
+            if (tensor := getattr(weights, name)) is not None
+        },
     }
 
 
 def head(it: Head) -> Json:
     """Return a head; `onParabola` is whether its keys and queries are addresses with a bound."""
-    scored = it.kind in ("latest", "mean")
+    scored = it.kind in SCORED
     return {
         "kind": it.kind,
         "offset": it.offset,

@@ -55,7 +55,7 @@ class App {
     this.pause();
     clearTimeout(this.computing);
     this.limit = MOST;
-    this.run = new Run(this.payload, start);
+    this.run = runOf(this.payload, start);
     this.playback = new Playback(this.run);
     this.drawn = 0;
     this.history.draw(this.run);
@@ -98,7 +98,7 @@ class App {
       const pass = run.details(number);
       const step = (position) => run.stepAt(number, position);
       const age = (position) => (step(position) === null ? null : run.passes[number].steps - step(position));
-      this.context.draw(pass, run.contexts[run.passes[number].context], age);
+      this.context.draw(pass, run.contexts[run.passes[number].context], age, this.cells(number));
       this.layers.draw(pass);
       this.history.recall(this.recalled(pass, step), playback.done);
     } else {
@@ -106,6 +106,27 @@ class App {
       this.layers.end();
       this.history.recall([], 0);
     }
+  }
+
+  /** Returns what stands at each position before a pass, where positions are cells; else null. */
+  cells(number) {
+    const { run, playback } = this;
+    if (this.payload.model.view !== "cells") return null;
+    const { tokens } = run.contexts[0];
+    // at the end the last pass is shown, and the configuration is the one after it
+    const undone = run.passes[number].steps < playback.done ? run.steps[playback.done - 1] : null;
+    if (undone) playback.configuration.undo(undone.before);
+    const held = tokens.map((token, position) => {
+      if (position === 0 || position === tokens.length - 1) return { text: run.token(token).name, number: "" };
+      const at = playback.configuration.heads.map((_, t) => run.origins[t] + position - 1);
+      const read = at.map((address, t) => {
+        const symbol = playback.configuration.read(t, address);
+        return playback.configuration.heads[t] === address ? `[${symbol}]` : symbol;
+      });
+      return { text: read.join(","), number: at[0] };
+    });
+    if (undone) playback.configuration.take(undone);
+    return (position) => held[position];
   }
 
   /**
@@ -327,7 +348,7 @@ class App {
     });
     examples.value = this.payload.opens;
     fill(starts[this.payload.opens]);
-    if (!typed) byId("problem").textContent = prompts.why;
+    if (!typed) byId("words").append(make("span", { class: "hint", text: prompts.why }));
     byId("input").addEventListener("submit", (event) => {
       event.preventDefault();
       byId("problem").textContent = "";

@@ -8,13 +8,16 @@ const ROW = 26; // pixels of a token's height
 const GAP = 48; // pixels for "…19999…"
 const AROUND = 1; // tokens shown on either side of one that is attended to
 
-/** Returns the positions to show: those attended to with their neighbours, and the latest. */
-function shownPositions(current, attended, widthOf, room) {
+/**
+ * Returns the positions to show, up to the last one that is seen: those attended to with their
+ * neighbours, and those nearest to the current one.
+ */
+function shownPositions(current, last, attended, widthOf, room) {
   let chosen;
   const choose = (around) => {
     chosen = new Set([0, current]);
     for (const position of attended) {
-      for (let p = position - around; p <= position + around; p++) if (p >= 0 && p <= current) chosen.add(p);
+      for (let p = position - around; p <= position + around; p++) if (p >= 0 && p <= last) chosen.add(p);
     }
   };
   const used = () => {
@@ -28,7 +31,15 @@ function shownPositions(current, attended, widthOf, room) {
   };
   choose(AROUND);
   if (used() > room) choose(0);
-  for (let p = current - 1; p > 0 && used() + widthOf(p) <= room; p--) chosen.add(p);
+  const fits = (p) => p > 0 && p <= last && used() + widthOf(p) <= room;
+  for (let far = 1, more = true; more; far++) {
+    more = false;
+    for (const p of [current - far, current + far]) {
+      if (!fits(p)) continue;
+      chosen.add(p);
+      more = true;
+    }
+  }
   return [...chosen].sort((a, b) => a - b);
 }
 
@@ -57,10 +68,10 @@ class ContextView {
     for (const token of this.host.querySelectorAll(".token")) token.classList.toggle("recalled", to.includes(Number(token.dataset.position)));
   }
 
-  /** Returns the width of a token's box. */
-  width(token) {
-    if (!this.widths.has(token)) this.widths.set(token, Math.ceil(this.pen.measureText(this.name(token)).width) + 14);
-    return this.widths.get(token);
+  /** Returns the width of a box with a text. */
+  width(text) {
+    if (!this.widths.has(text)) this.widths.set(text, Math.ceil(this.pen.measureText(text).width) + 14);
+    return this.widths.get(text);
   }
 
   name(token) {
@@ -68,13 +79,16 @@ class ContextView {
   }
 
   /**
-   * Shows a pass: the context up to it, and what its heads recall. `of` is the Transformer;
-   * `age` says how many steps ago a position's token was a step, null if it was none.
+   * Shows a pass: the context up to it (of looped weights: all cells), and what its heads recall.
+   * `of` is the Transformer; `age` says how many steps ago a position's token was a step, null if
+   * it was none; `place` what stands at a position, {text, number}, if that is not its token.
    */
-  draw(pass, of, age) {
+  draw(pass, of, age, place = null) {
+    this.last = of.wide ? of.tokens.length - 1 : pass.position;
+    this.place = place ?? ((position) => ({ text: this.name(of.tokens[position]), number: position + 1 }));
     this.recalls = pass.heads.flat().map(({ positions }) => positions ?? []);
     this.strip(pass, of);
-    this.recalled(pass, of, age);
+    this.recalled(pass, age);
     if (this.pointed !== null) this.point(this.pointed);
   }
 
@@ -95,12 +109,12 @@ class ContextView {
         head++;
       }),
     );
-    const widthOf = (position) => this.width(of.tokens[position]);
+    const widthOf = (position) => this.width(this.place(position).text);
     const emits = this.name(pass.emits);
-    const wide = this.width(pass.emits);
+    const wide = this.width(emits);
     const room = Math.max(280, this.host.clientWidth) - wide - 76;
     const attended = arcs.filter((arc) => !arc.all).map((arc) => arc.to);
-    const shown = shownPositions(pass.position, attended, widthOf, room);
+    const shown = shownPositions(pass.position, this.last, attended, widthOf, room);
     const places = new Map();
     const parts = [];
     let x = 4;
@@ -124,21 +138,22 @@ class ContextView {
     arcs.forEach((arc, i) => parts.push(this.arc(arc, i, places, pass, top, bottom)));
     const height = bottom + uniform * 6 + 4;
     const size = { width: x + 34 + wide, height, viewBox: `0 0 ${x + 34 + wide} ${height}` };
-    const label = `${pass.position + 1} tokens; the model emits ${emits}`;
+    const label = `${this.last + 1} tokens; the model emits ${emits}`;
     renew(this.host, make("svg", { ...size, role: "group", "aria-label": label }, ...parts));
-    this.host.scrollLeft = places.get(pass.position) - this.width(of.tokens[pass.position]) / 2 - 4;
+    this.host.scrollLeft = places.get(pass.position) - widthOf(pass.position) / 2 - 4;
   }
 
   box(x, y, wide, position, token, pass) {
     const role = this.model.tokens[token].role;
-    const kind = position === null ? "next" : position === pass.position ? "current" : role === "begin" || role === "prompt" ? "given" : "";
-    const number = position === null ? "next" : position + 1;
+    const given = ["begin", "prompt"].includes(role);
+    const kind = position === null ? "next" : position === pass.position ? "current" : given ? "given" : "";
+    const { text, number } = position === null ? { text: this.name(token), number: "next" } : this.place(position);
     return make(
       "g",
       { class: `token ${kind}`, "data-position": position, tabindex: 0, role: "button", onclick: () => this.onShow(this.weights.token(token)), onkeydown: onEnter },
-      make("title", { text: `${position === null ? "emitted" : `position ${position + 1}`}: ${this.name(token)}` }),
+      make("title", { text: `${position === null ? "emitted" : `position ${position + 1}`}: ${text}` }),
       make("rect", { x, y, width: wide, height: ROW, rx: 4 }),
-      make("text", { x: x + wide / 2, y: y + ROW / 2 + 4, text: this.name(token) }),
+      make("text", { x: x + wide / 2, y: y + ROW / 2 + 4, text }),
       make("text", { x: x + wide / 2, y: y + ROW + 12, class: "position", text: number }),
     );
   }
@@ -151,7 +166,7 @@ class ContextView {
     const from = places.get(pass.position);
     if (arc.all) {
       const y = bottom + arc.level * 6;
-      return drawn(`M${places.get(0)} ${y}H${from}`);
+      return drawn(`M${places.get(0)} ${y}H${Math.max(...places.values())}`);
     }
     const to = places.get(arc.to);
     const rise = 18 + (i % 6) * 9;
@@ -164,13 +179,13 @@ class ContextView {
   }
 
   /** Lists what each head attended to and brought. */
-  recalled(pass, of, age) {
+  recalled(pass, age) {
     const rows = [];
     let number = 0;
     pass.heads.forEach((layer, l) =>
       layer.forEach((found, h) => {
         const head = this.model.layers[l].heads[h];
-        const where = this.where(found, pass, of, age);
+        const where = this.where(found, age);
         const line = make("svg", { class: "sample", viewBox: "0 0 28 8", "aria-hidden": "true" }, make("path", {
           class: "arc", style: `stroke: var(--head-${number % 7}); stroke-dasharray: ${DASHES[number % DASHES.length] || "none"}`, d: "M1 4H27",
         }));
@@ -187,7 +202,7 @@ class ContextView {
 
   /** Returns what a head brought, direction by direction; means of whole numbers as fractions. */
   said({ brought, positions }, pass) {
-    const n = positions === null ? pass.position + 1 : positions.length;
+    const n = positions === null ? this.last + 1 : positions.length;
     const found = [];
     brought.forEach((value, d) => {
       const whole = Math.round(value * n);
@@ -198,15 +213,16 @@ class ContextView {
     return found;
   }
 
-  where({ positions, score, margin }, pass, of, age) {
-    if (positions === null) return `all ${pass.position + 1} positions, equally`;
+  where({ positions, score, margin, share }, age) {
+    if (positions === null) return `all ${this.last + 1} positions, equally`;
     const last = positions[positions.length - 1];
     const steps = age(last);
     const ago = steps === null ? "" : steps === 1 ? ", the last step" : `, ${steps.toLocaleString("en")} steps ago`;
-    const token = `${this.name(of.tokens[last])} at ${last + 1}${ago}`;
+    const { text, number } = this.place(last);
+    const token = `${text} at ${number}${ago}`;
     const at = positions.length > 1 ? `${positions.length} positions, the last ${token}` : token;
     const by = score === null ? "" : `; score ${shown(score)}${margin === null ? "" : `, ahead by ${shown(margin)}`}`;
-    return at + by;
+    return at + by + (share === undefined ? "" : `, a share of ${shown(share)}`);
   }
 }
 

@@ -106,6 +106,16 @@ function argmax(numbers) {
   return best;
 }
 
+/** Returns which token logits emit, and by what margin to the second (null: there is no second). */
+function decided(logits) {
+  const emits = argmax(logits);
+  let second = -Infinity;
+  logits.forEach((logit, token) => {
+    if (token !== emits && logit > second) second = logit;
+  });
+  return { emits, margin: second === -Infinity ? null : logits[emits] - second };
+}
+
 /** A run left the range in which the weights are exact. */
 class BoundError extends Error {}
 
@@ -273,12 +283,7 @@ class Transformer {
       streams.push(x);
     }
     const logits = this.unembedding.apply(x, this.outBias.slice());
-    const emits = argmax(logits);
-    let second = -Infinity;
-    logits.forEach((logit, token) => {
-      if (token !== emits && logit > second) second = logit;
-    });
-    const margin = second === -Infinity ? null : logits[emits] - second;
-    return { position, token: this.tokens[position], streams, heads, activations, logits, emits, margin };
+    const token = this.tokens[position];
+    return { position, token, streams, heads, activations, logits, ...decided(logits) };
   }
 }

@@ -10,7 +10,7 @@ class LayersView {
   constructor(host, model, weights, onShow, onPoint) {
     Object.assign(this, { host, model, weights, onShow, onPoint, heads: 0 });
     this.stages = [];
-    this.add("Embedding", "the token, and its position");
+    this.add("Embedding", model.view === "cells" ? "the cell, and what the pass before left" : "the token, and its position");
     model.layers.forEach((layer, l) => this.addLayer(layer, l));
     this.add("Unembedding", "which token comes next");
   }
@@ -47,13 +47,14 @@ class LayersView {
   }
 
   draw(pass) {
-    const { directions, tokens } = this.model;
+    const { tokens } = this.model;
+    const looped = this.model.view === "cells";
     const [first, last] = [this.stages[0], this.stages[this.stages.length - 1]];
     const written = make("div", { class: "chips" }, ...this.chips(pass.streams[0], null));
     const token = make("button", { type: "button", class: "chip of-token", onclick: () => this.onShow(this.weights.token(pass.token)), text: tokens[pass.token].name });
     renew(first.body,
-      make("div", {}, make("h4", { text: `Token at position ${pass.position + 1}` }), make("div", { class: "chips" }, token)),
-      make("div", {}, make("h4", { text: "Written to the stream" }), written),
+      make("div", {}, make("h4", { text: `${looped ? "Cell that was given" : "Token"} at position ${pass.position + 1}` }), make("div", { class: "chips" }, token)),
+      make("div", {}, make("h4", { text: looped ? "In the stream as the pass begins" : "Written to the stream" }), written),
     );
     this.model.layers.forEach((layer, l) => {
       const stage = this.stages[l + 1];

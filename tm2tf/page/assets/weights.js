@@ -22,6 +22,8 @@ class Weights {
     this.names = model.directions;
     this.embedding = new Matrix(model.W_E);
     this.unembedding = new Matrix(model.W_U);
+    this.loop = model.W_loop ? new Matrix(model.W_loop).entries() : [];
+    this.fixed = model.W_fixed ? new Matrix(model.W_fixed) : null;
     this.layers = model.layers.map((layer) => ({
       heads: layer.heads.map((head) => ({
         ...head,
@@ -131,6 +133,10 @@ class Weights {
     for (const [direction, weight] of this.model.W_pos) {
       if (direction === number) writes.push(["the position", weight]);
     }
+    for (const [from, to, weight] of this.loop) {
+      if (to === number) writes.push([`${this.name(from)}, at the end of the pass before`, weight]);
+      if (from === number) reads.push([`${this.name(to)}, at the beginning of the next pass`, weight]);
+    }
     this.layers.forEach(({ heads, mlp }, layer) => {
       heads.forEach((head, index) => {
         const label = `head ${layer}.${index} ${head.name}`;
@@ -165,6 +171,8 @@ class Weights {
     const { name, role, outcome, step, cell } = this.model.tokens[id];
     const embeds = [];
     this.embedding.row(id, (direction, weight) => embeds.push([this.name(direction), weight]));
+    const again = [];
+    this.fixed?.row(id, (direction, weight) => again.push([this.name(direction), weight]));
     const logit = this.unembedding
       .entries()
       .filter(([, token]) => token === id)
@@ -180,6 +188,7 @@ class Weights {
       facts,
       tables: [
         { caption: "Embeds", columns: ["direction", "weight"], rows: embeds },
+        ...(this.fixed ? [{ caption: "Adds in each later pass", columns: ["direction", "weight"], rows: again }] : []),
         { caption: "Its logit: the sum of", columns: ["direction", "weight"], rows: logit },
       ],
     };
