@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import tracr_stand_in
 from tests.inspecting import SMALL, bundled, compiled
 from tests.javascript import evaluate
 from tests.strategies import configurations, machines
@@ -178,3 +179,10 @@ def test_a_start_that_is_wider_than_the_window_gets_a_wider_one():
     start = model.machine.initial(["1" * 9])
     found = payload(model, [Start("", start)])
     assert len(found["starts"][0]["prompt"]) == 2 + 16  # 4 doubled until 9 cells fit
+
+
+def test_softmax_weights_that_leak(monkeypatch):
+    """Construction tracr: heads bring not quite 0 or 1, and the run is right all the same."""
+    tracr_stand_in.install(monkeypatch)
+    model = compile_machine(bundled("bb2"), "tracr")
+    check(model, history(model), model.machine.initial())
