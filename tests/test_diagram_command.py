@@ -131,3 +131,17 @@ def test_no_step_at_all():
 )
 def test_nice_steps(least, step):
     assert nice_step(least) == step
+
+
+@needs_matplotlib
+def test_what_was_run_is_drawn_before_an_error(tmp_path):
+    path = tmp_path / "run.png"
+    asked = ["turing-alternating", "--construction", "addressed", "--tape", "16"]
+    done = diagram(*asked, "-o", path)
+    assert done.exit_code == 2
+    assert done.stdout == f"wrote {path}\n"
+    assert done.stderr.startswith("error: in step ")
+    assert path.stat().st_size > 1000
+    text = diagram(*asked)
+    assert text.exit_code == 2
+    assert "stopped after 8 steps" in text.stdout

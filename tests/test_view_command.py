@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -178,3 +179,17 @@ def test_a_start_of_ones_own():
     model = compiled("binary-increment")
     start = Start("mine", model.machine.initial(["11"]))
     assert [it["label"] for it in given(build.build(model, [start]))["starts"]] == ["mine"]
+
+
+@pytest.mark.parametrize("arguments", [["bb2", "-o", "page.html"], ["--library", "-o", "site"]])
+def test_it_opens_in_a_browser_if_asked(arguments, tmp_path, monkeypatch):
+    opened, entry = [], library.find("bb2")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("tm2tf.machine.library.entries", lambda: [entry])
+    assert view(*arguments).exit_code == 0
+    assert opened == []
+    assert view(*arguments, "--open").exit_code == 0
+    (address,) = opened
+    assert address.startswith("file:///")
+    assert Path(address.removeprefix("file://")).read_text(encoding="utf-8").startswith("<!doctype")

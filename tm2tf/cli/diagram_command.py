@@ -136,6 +136,8 @@ def command(
     if recorded.interrupted:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
+    if recorded.error is not None:  # what there was before is drawn
+        raise recorded.error
 
 
 def _check(options: dict[str, Any], asked: Asked) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from tm2tf.compiler import Compiled
-from tm2tf.errors import ArtifactError, InputError
+from tm2tf.errors import ArtifactError, BoundError, InputError
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.pictures.spacetime.history import Recorder
 from tm2tf.runtime.follow import follow
@@ -22,6 +23,9 @@ MOST = 2**17
 
 OnProgress = Callable[[int], None]
 
+_Part: TypeAlias = tuple[Told | Steps, str | None, BoundError | ArtifactError | None]
+"""Steps, how the run is over after them, and what else stops it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -31,11 +35,13 @@ class Recorded:
         outcome: how it ended; None if it was stopped.
         by: what ran, in words.
         interrupted: whether Ctrl-C stopped it.
+        error: what stopped it, if it could not go on: a bound, or weights that are damaged.
     """
 
     outcome: str | None
     by: str
     interrupted: bool
+    error: BoundError | ArtifactError | None = None
 
 
 def record(
@@ -47,17 +53,24 @@ def record(
 ) -> Recorded:
     """Run compiled weights and give a recorder every step as they tell it.
 
-    Raises:
-        BoundError: the run leaves the range in which the weights are exact, or their tape.
-        ArtifactError: the weights emit what no run may hold.
+    A run that leaves the range in which the weights are exact, or their tape, or in which they
+    emit what no run may hold, is recorded up to there; the error says what it was.
     """
     follower = follow(compiled, start)
 
-    def tell(count: int) -> tuple[Told, str | None]:
-        told = follower.tell(count)
-        refuse_trouble(compiled, follower)
-        _refuse_unclear(told, recorder.steps)
-        return told, follower.outcome
+    def tell(count: int) -> _Part:
+        try:
+            told = follower.tell(count)
+        except BoundError as error:
+            return Told.join([], compiled.machine.tapes), None, error
+        clear, unclear = _clear(told, recorder.steps)
+        if unclear is not None:
+            return clear, None, unclear
+        try:
+            refuse_trouble(compiled, follower)
+        except (ArtifactError, BoundError) as error:
+            return clear, None, error
+        return clear, follower.outcome, None
 
     by = f"{compiled.weights.construction}/{compiled.weights.target} weights"
     return _record(tell, follower.outcome, by, recorder, max_steps, on_progress)
@@ -83,14 +96,14 @@ def record_rules(
         )
     table = TableSimulation(machine, start)
 
-    def tell(count: int) -> tuple[Steps, str | None]:
-        return table.advance(count), table.outcome
+    def tell(count: int) -> _Part:
+        return table.advance(count), table.outcome, None
 
     return _record(tell, table.outcome, "the machine's rules", recorder, max_steps, on_progress)
 
 
 def _record(
-    tell: Callable[[int], tuple[Told | Steps, str | None]],
+    tell: Callable[[int], _Part],
     outcome: str | None,
     by: str,
     recorder: Recorder,
@@ -102,26 +115,29 @@ def _record(
     As in `runtime.run`, Ctrl-C is noted and looked at between chunks; a second one raises
     KeyboardInterrupt.
     """
-    size, interrupted = FIRST_CHUNK, False
+    size, interrupted, error = FIRST_CHUNK, False, None
     with interrupts() as noted:
-        while outcome is None and recorder.steps != max_steps and not interrupted:
+        while outcome is None and recorder.steps != max_steps and not (interrupted or error):
             left = size if max_steps is None else min(size, max_steps - recorder.steps)
             looked = time.perf_counter()
-            told, outcome = tell(left)
+            told, outcome, error = tell(left)
             recorder.take(told.next_states, told.writes, told.moves)
             size = min(MOST, resized(size, time.perf_counter() - looked))
             if on_progress is not None:
                 on_progress(recorder.steps)
             interrupted = bool(noted) and outcome is None
-    return Recorded(outcome, by, interrupted)
+    return Recorded(outcome, by, interrupted, error)
 
 
-def _refuse_unclear(told: Told, before: int) -> None:
-    """Raise an error where weights do not say clearly what a step does."""
+def _clear(told: Told, before: int) -> tuple[Told, ArtifactError | None]:
+    """Return the steps before one of which weights do not say clearly what it does, and why."""
     unclear = (told.next_states < 0) | (told.writes < 0).any(axis=1)
     unclear |= (told.moves == NO_MOVE).any(axis=1)
-    if unclear.any():
-        raise ArtifactError(
-            f"the weights do not say clearly what step {before + int(np.argmax(unclear)) + 1:,} "
-            "does: they are damaged or foreign (tm2tf verify shows where they part)"
-        )
+    if not unclear.any():
+        return told, None
+    first = int(np.argmax(unclear))
+    columns = (getattr(told, name)[:first] for name in Told.__slots__)
+    return Told(*columns), ArtifactError(
+        f"the weights do not say clearly what step {before + first + 1:,} does: they are damaged "
+        "or foreign (tm2tf verify shows where they part)"
+    )
