@@ -122,6 +122,23 @@ class Model:
         start = self.start(*inputs)
         return [self.weights.tokens[number].name for number in self.compiled.prompt(start)]
 
+    def page(self, *inputs: Input) -> str:
+        """Return a page of HTML that shows the model and runs its weights in the browser.
+
+        It opens with these inputs, one a tape, or else with an example of the machine.
+
+        Raises:
+            ExtraError: a package of the extra `draw` is not installed.
+            ConfigurationError: an input does not fit the machine.
+        """
+        from tm2tf.page.build import build
+        from tm2tf.page.payload import Start, described
+
+        if not inputs:
+            return build(self.compiled)
+        start = self.start(*inputs)
+        return build(self.compiled, [Start(described(self.machine, start), start)])
+
     def of(self, machine: Machine | str | Path) -> Model:
         """Return the model of another machine with these same weights.
 

@@ -21,7 +21,6 @@ from tm2tf.errors import InputError
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
-    from tm2tf.page.payload import Start
 
 
 @click.command(name="view")
@@ -84,9 +83,8 @@ def _refuse_one(machine: str | None, asked: Asked, given: dict[str, Any]) -> Non
 
 def _page(model: Model, given: dict[str, Any], path: Path) -> dict[str, object]:
     """Write the page of a model; return facts about it."""
-    from tm2tf.page.build import build
-
-    text = build(model.compiled, _starts(model, given))
+    tapes = starts(model.machine, given["inputs"], given["origins"], given["heads"])
+    text = model.page(*tapes)
     _write(path, text)
     return {
         "machine": model.machine.name,
@@ -95,17 +93,6 @@ def _page(model: Model, given: dict[str, Any], path: Path) -> dict[str, object]:
         "opens": str(path),
         "bytes": len(text.encode()),
     }
-
-
-def _starts(model: Model, given: dict[str, Any]) -> list[Start]:
-    """Return the start asked for alone, or none if none is."""
-    from tm2tf.page.payload import Start, described
-
-    tapes = starts(model.machine, given["inputs"], given["origins"], given["heads"])
-    if not tapes:
-        return []
-    configuration = model.start(*tapes)
-    return [Start(described(model.machine, configuration), configuration)]
 
 
 def _library(folder: Path) -> dict[str, object]:
