@@ -62,6 +62,14 @@ def test_ctrl_c(command, shown):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", ["machines", "graph gcd", "inspect universal --layer 2"])
+def test_a_reader_that_has_enough_is_no_failure(command):
+    """Exit code 1 would say that a check failed."""
+    done = shell(f"tm2tf {command} | head -1; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+
+
 # --- colours --------------------------------------------------------------------------------
 
 

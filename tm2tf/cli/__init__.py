@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import Any
 
@@ -63,6 +64,11 @@ class Commands(LazyGroup):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            if not _stdout_is_closed():
+                raise
+            _drop_stdout()  # its reader (`head`, say) has what it wanted; click would exit with 1
+            ctx.exit(0)
         except Tm2tfError as error:
             click.echo(f"error: {error}", err=True)
             if isinstance(error, InternalError):
@@ -109,6 +115,15 @@ def _restore(no_color: str | None) -> None:
         os.environ.pop("NO_COLOR", None)
     else:
         os.environ["NO_COLOR"] = no_color
+
+
+def _stdout_is_closed() -> bool:
+    """Return whether stdout is a pipe that nobody reads any more."""
+    if not hasattr(select, "poll"):  # Windows, where pipes cannot be asked
+        return True
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(events & select.POLLERR for _, events in asked.poll(0))
 
 
 def _flush() -> None:
