@@ -9,38 +9,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.bounds_cases import SMALL, binomial
 from tm2tf.errors import InputError, InternalError
 from tm2tf.learning import bounds
 from tm2tf.learning.claims import every, gradient, halfspaces, laws
 from tm2tf.learning.claims.in_context import in_context
 from tm2tf.learning.contexts import UNKNOWN, next_word, program, prompt, weights
-from tm2tf.learning.monte_carlo import Size
 from tm2tf.program.interpreter import Interpreter
 from tm2tf.weights.matrix import Matrix
 
-SMALL = Size(
-    eps=0.2,
-    contexts=2,
-    vocabulary=3,
-    length=2,
-    dimensions=3,
-    trials=40,
-    through_weights=1,
-    scales=(1.0, 0.5),
-    vocabularies=(2, 5),
-    context_counts=(1, 4),
-    other_dimensions=(2, 5),
-    taped_dimensions=(2,),
-    far_dimensions=(2, 60),
-)
-
 chances = st.floats(0.01, 0.5)
 counts = st.integers(1, 40)
-
-
-def binomial(n, p):
-    """Return P(Binomial(n, p) = i) for each i, as fractions."""
-    return [math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(n + 1)]
 
 
 # --- formulas -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tm2tf.api import Model
-    from tm2tf.machine.spec import Machine, Tape
+    from tm2tf.machine.spec import Configuration, Machine, Tape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -223,6 +223,22 @@ def starts(
         )
         for t in range(count)
     ]
+
+
+def start_of(
+    model: Model, inputs: Sequence[str], origins: Sequence[int], begins: Sequence[int]
+) -> Configuration:
+    """Return the start that `--input`, `--origin` and `--head-at` describe.
+
+    For commands in which `--head` is an attention head.
+    """
+    machine = model.machine
+    if len(begins) > machine.tapes:
+        raise InputError(
+            f"--head-at is given {len(begins)} times, but machine {machine.name!r} has "
+            f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
+        )
+    return model.start(*starts(machine, inputs, origins, begins))
 
 
 def model_of(what: str, asked: Asked) -> Model:

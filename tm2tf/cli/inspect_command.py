@@ -16,9 +16,8 @@ from tm2tf.cli.common import (
     page,
     print_json,
     progress,
-    starts,
+    start_of,
 )
-from tm2tf.errors import InputError
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
@@ -164,15 +163,9 @@ def _program(model: Model) -> object:
 def _step(model: Model, number: int, options: dict[str, Any]) -> object:
     from tm2tf.inspect.recording import Recording
 
-    machine, begins = model.machine, options["begins"]
-    if len(begins) > machine.tapes:
-        raise InputError(
-            f"--head-at is given {len(begins)} times, but machine {machine.name!r} has "
-            f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
-        )
-    tapes = starts(machine, options["inputs"], options["origins"], begins)
-    recording = Recording(model.compiled, model.start(*tapes))
-    with progress(machine.name, number) as update:
+    start = start_of(model, options["inputs"], options["origins"], options["begins"])
+    recording = Recording(model.compiled, start)
+    with progress(model.machine.name, number) as update:
         while not recording.reach(number, AT_ONCE):
             if update is not None:
                 update(recording.known)

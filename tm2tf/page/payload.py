@@ -25,6 +25,7 @@ from tm2tf.page.prompts import recipe
 from tm2tf.page.tensors import Json, tensors
 from tm2tf.pictures.palette import hexadecimal, of_symbols
 from tm2tf.program.program import Token
+from tm2tf.runtime.rows import GROW
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import Layer, Readout
 
@@ -34,9 +35,6 @@ WIDE = 8
 WATCHED = 240
 BRIEF, LENGTHY = 20, 2000
 """Steps of runs that are watched: 240 take a minute at 4 a second; under 20 show little."""
-
-GROW = "tape0.grow"
-"""The feature that is -1 on a cell with which a row begins one further left than the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,6 @@ def _machine(machine: Machine) -> Json:
     return {
         "name": machine.name,
         "description": machine.description,
-        "source": machine.source,
         "tapes": machine.tapes,
         "states": list(machine.states),
         "start": machine.start,
@@ -149,10 +146,6 @@ def _machine(machine: Machine) -> Json:
         "blank": machine.blank,
         "colours": [hexadecimal(colours[symbol]) for symbol in machine.symbols],
         "outcomes": {state: outcome for state, outcome in outcomes.items() if outcome},
-        "rules": [
-            [state, list(reads), to.state, list(to.writes), list(to.moves)]
-            for (state, reads), to in machine.transitions.items()
-        ],
     }
 
 

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import Asked, compile_options, json_option, model_of, progress
+from tm2tf.cli.common import (
+    Asked,
+    compile_options,
+    json_option,
+    model_of,
+    progress,
+    start_of,
+)
 from tm2tf.cli.plot.common import (
     check_output,
     finish,
     output_option,
     run_options,
-    start_of,
     unit_of,
 )
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tm2tf.cli.common import print_json, starts
-from tm2tf.errors import InputError
+from tm2tf.cli.common import print_json
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
-    from tm2tf.machine.spec import Configuration
     from tm2tf.pictures.heatmaps.panels import Panel
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,19 +65,6 @@ def run_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def start_of(
-    model: Model, inputs: Sequence[str], origins: Sequence[int], begins: Sequence[int]
-) -> Configuration:
-    """Return the start configuration that the options describe."""
-    machine = model.machine
-    if len(begins) > machine.tapes:
-        raise InputError(
-            f"--head-at is given {len(begins)} times, but machine {machine.name!r} has "
-            f"{machine.tapes} tape{'s' if machine.tapes > 1 else ''}"
-        )
-    return model.start(*starts(machine, inputs, origins, begins))
 
 
 def unit_of(model: Model) -> str:

@@ -329,7 +329,7 @@ class App {
     const { starts, prompts } = this.payload;
     const examples = byId("examples");
     const own = make("option", { value: "typed", text: "(typed)", hidden: true }); // so that any example is a change
-    examples.append(...starts.map((start, i) => make("option", { value: i, text: start.label })), own);
+    examples.append(...starts.map((start, i) => make("option", { value: i, text: start.label, title: start.note || null })), own);
     const fields = this.machine.tapes > 1 ? [...Array(this.machine.tapes).keys()] : [0];
     const typed = prompts.kind !== "none";
     const labels = fields.map((t) => make("label", {}, this.machine.tapes > 1 ? `Tape ${t} ` : "Input ", make("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", size: 14, disabled: !typed, title: `symbols: ${this.machine.symbols.join(" ")}; the word begins at cell 0, where the head is` })));

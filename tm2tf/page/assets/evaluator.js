@@ -106,6 +106,20 @@ function argmax(numbers) {
   return best;
 }
 
+/** Returns the last place of the greatest number, and the greatest that differs from it. */
+function greatest(numbers) {
+  let best = 0;
+  let second = -Infinity;
+  for (let i = 1; i < numbers.length; i++) {
+    if (numbers[i] > numbers[best]) {
+      second = numbers[best];
+      best = i;
+    } else if (numbers[i] === numbers[best]) best = i;
+    else if (numbers[i] > second) second = numbers[i];
+  }
+  return { best, second };
+}
+
 /** Returns which token logits emit, and by what margin to the second (null: there is no second). */
 function decided(logits) {
   const emits = argmax(logits);
@@ -176,18 +190,9 @@ class Head {
     }
     const query = this.queries.apply(x, this.queryBias.slice());
     if (this.onParabola && Math.abs(query[0]) / 2 > this.keyBound) this.tooFar();
-    let score = -Infinity;
-    let second = -Infinity;
-    let latest = 0;
     const scores = this.keys.dots(query, position + 1);
-    for (let there = 0; there <= position; there++) {
-      const found = scores[there];
-      if (found > score) {
-        second = score;
-        score = found;
-      } else if (found < score && found > second) second = found;
-      if (found === score) latest = there;
-    }
+    const { best: latest, second } = greatest(scores);
+    const score = scores[latest];
     const margin = second === -Infinity ? null : score - second;
     if (this.kind === "latest") {
       return { value: this.values.row(latest), positions: [latest], score, margin };

@@ -75,20 +75,6 @@ class WideHead {
   }
 }
 
-/** Returns the last place of the greatest number, and the greatest that differs from it. */
-function greatest(numbers) {
-  let best = 0;
-  let second = -Infinity;
-  for (let i = 1; i < numbers.length; i++) {
-    if (numbers[i] > numbers[best]) {
-      second = numbers[best];
-      best = i;
-    } else if (numbers[i] === numbers[best]) best = i;
-    else if (numbers[i] > second) second = numbers[i];
-  }
-  return { best, second };
-}
-
 /** A compiled looped model on one sequence, of which `passes` passes were made. */
 class LoopedTransformer {
   constructor(model, tokens) {
