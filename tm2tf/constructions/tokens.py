@@ -29,6 +29,8 @@ def left_token(machine: Machine, t: int) -> str:
 
 def escape(word: str) -> str:
     r"""Return a word with a backslash before what means something in a token, spaces as `\s`."""
+    if word.isalnum():  # as most are
+        return word
     for mark in "\\<>,:":
         word = word.replace(mark, "\\" + mark)
     return "".join("\\s" if character.isspace() else character for character in word)

@@ -77,8 +77,12 @@ def _add_words(op: Operation, begin: Begin) -> None:
         case Sign(out, value):
             words[out] = SIGNS[(numbers[value] > 0) - (numbers[value] < 0) + 1]
         case Table(_, inputs, outputs, rows):
-            here = [words[name] for name in inputs]
+            here = tuple(words[name] for name in inputs)
             for row in rows:
-                pairs = zip(row.inputs, here, strict=True)
-                if all(asked is None or asked == word for asked, word in pairs):
+                if row.inputs == here or (None in row.inputs and _matches(row.inputs, here)):
                     words |= zip(outputs, row.outputs, strict=True)
+
+
+def _matches(asked: tuple[str | None, ...], words: tuple[str | None, ...]) -> bool:
+    pairs = zip(asked, words, strict=True)
+    return all(one is None or one == word for one, word in pairs)

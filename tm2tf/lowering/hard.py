@@ -88,7 +88,7 @@ from tm2tf.lowering.lookups import (
     relative_head,
     word_head,
 )
-from tm2tf.lowering.neurons import Neurons
+from tm2tf.lowering.neurons import Entries, Neurons
 from tm2tf.program import program as ir
 from tm2tf.program.features import POSITION, Categorical, Distribution, Integer
 from tm2tf.program.operations import (
@@ -110,8 +110,6 @@ from tm2tf.weights.model import Bounds, Head, Layer, Readout, Weights
 MAX_POSITION = 2**51
 TINY = 2.0**-52
 """The logit of the default token beside shares: see "Unembedding"."""
-ANY = "*"
-"""How a neuron's name shows an input that its row does not ask for."""
 
 
 def lower(program: ir.Program, construction: str) -> Weights:
@@ -146,7 +144,7 @@ def lower(program: ir.Program, construction: str) -> Weights:
     counts = _reads_position(program)
     W_E, W_fixed = _embedding(program, layout)
     W_pos = np.zeros(len(layout.names))
-    W_pos[layout.single(POSITION)] = float(counts)
+    W_pos[layout.singles[POSITION]] = float(counts)
     W_U, b_U = _unembedding(program, layout)
     return Weights(
         construction=construction,
@@ -165,7 +163,7 @@ def lower(program: ir.Program, construction: str) -> Weights:
         W_U=W_U,
         b_U=b_U,
         W_loop=_loop(program, layout) if program.loop else None,
-        W_fixed=W_fixed if program.loop else None,
+        W_fixed=W_fixed,
     )
 
 
@@ -221,13 +219,13 @@ def _layer(
                 heads.append(relative_head(op, begin, layout))
             case Product():
                 left, right = layout.forms[op.left], layout.forms[op.right]
-                out = {layout.single(op.out): 1.0}
+                out = {layout.singles[op.out]: 1.0}
                 neurons.add(f"{op.out} +", left, right, out)
                 neurons.add(f"{op.out} -", -left, -right, out)
             case Sign():
                 _sign_neurons(op, layout, neurons)
             case Table():
-                _table_neurons(op, layout, neurons)
+                neurons.add_table(op)
             case _:
                 pass  # Affine and Number are linear forms: a name, no neuron
     made = [name for op in (*layer.attention, *layer.feed_forward) for name in writes(op)]
@@ -254,7 +252,7 @@ def _sum_neuron(op: CausalSum, layout: Layout, neurons: Neurons) -> None:
     if op.when is not None:
         closed = float(MAX_POSITION)
         gate = gate + layout.forms[op.when] * closed + constant(-closed)
-    out = {layout.single(op.out): 1.0}
+    out = {layout.singles[op.out]: 1.0}
     neurons.add(op.out, gate, Form({layout.means[op.out]: 1.0}), out, snap=True)
     offset = layout.forms[op.value].constant  # no head brings it
     if offset:
@@ -271,35 +269,23 @@ def _sign_neurons(op: Sign, layout: Layout, neurons: Neurons) -> None:
         neurons.add(f"{op.out}: {word}, more", far, constant(1.0), {direction: -1.0, zero: 1.0})
 
 
-def _table_neurons(op: Table, layout: Layout, neurons: Neurons) -> None:
-    for row in op.rows:
-        asked = [(n, v) for n, v in zip(op.inputs, row.inputs, strict=True) if v is not None]
-        gate = constant(1.0 - len(asked))
-        for name, value in asked:
-            gate = gate + Form({layout.values[name][value]: 1.0})  # an input may be named twice
-        pairs = zip(op.outputs, row.outputs, strict=True)
-        out = {layout.values[name][value]: 1.0 for name, value in pairs}
-        inputs = ", ".join(ANY if value is None else value for value in row.inputs)
-        label = f"{op.name}: {inputs} -> {', '.join(row.outputs)}"
-        neurons.add(label, gate, constant(1.0), out)
-
-
-def _embedding(program: ir.Program, layout: Layout) -> tuple[Matrix, Matrix]:
-    """Return W_E, and the part of it that a loop does not carry on, which tokens go on adding."""
-    carried = {destination for _, destination in program.loop}
-    entries: list[tuple[int, int, float]] = []
-    fixed: list[tuple[int, int, float]] = []
+def _embedding(program: ir.Program, layout: Layout) -> tuple[Matrix, Matrix | None]:
+    """Return W_E; in a loop also W_fixed, the part of it that the loop does not carry on."""
+    values, singles, begin = layout.values, layout.singles, layout.names.index("begin")
+    carried = {d for _, name in program.loop for d in layout.directions(name)}
+    entries, fixed = Entries(), Entries()
     for number, token in enumerate(program.tokens):
-        if token.role == "begin":
-            fixed.append((number, layout.names.index("begin"), 1.0))
+        weights = {begin: 1.0} if token.role == "begin" else {}
         for name, value in token.values.items():
-            where = entries if name in carried else fixed
             if isinstance(value, str):
-                where.append((number, layout.values[name][value], 1.0))
+                weights[values[name][value]] = 1.0
             else:
-                where.append((number, layout.single(name), float(value)))
+                weights[singles[name]] = float(value)
+        entries.row(number, weights)
+        if program.loop:
+            fixed.row(number, {d: w for d, w in weights.items() if d not in carried})
     shape = (len(program.tokens), len(layout.names))
-    return Matrix.from_entries(shape, entries + fixed), Matrix.from_entries(shape, fixed)
+    return entries.matrix(shape), fixed.matrix(shape) if program.loop else None
 
 
 def _loop(program: ir.Program, layout: Layout) -> Matrix:
@@ -310,7 +296,7 @@ def _loop(program: ir.Program, layout: Layout) -> Matrix:
             places = layout.values[destination]
             entries += [(d, places[word], 1.0) for word, d in layout.values[source].items()]
             continue
-        form, place = layout.forms[source], layout.single(destination)
+        form, place = layout.forms[source], layout.singles[destination]
         if form.constant:
             raise TargetError(
                 f"{source!r} has a constant part, which target 'hard' cannot carry to the next "
@@ -322,21 +308,22 @@ def _loop(program: ir.Program, layout: Layout) -> Matrix:
 
 
 def _unembedding(program: ir.Program, layout: Layout) -> tuple[Matrix, np.ndarray]:
+    unembed = program.unembed
     ids = {token.name: number for number, token in enumerate(program.tokens)}
+    numbers = [ids[token] for token in unembed.rows]
     b_U = np.zeros(len(ids))
-    entries: list[tuple[int, int, float]] = []
-    for token, row in program.unembed.rows.items():
-        asked = [
-            (n, v) for n, v in zip(program.unembed.features, row, strict=True) if v is not None
-        ]
-        b_U[ids[token]] = 1.0 - len(asked)
-        entries += [(layout.values[name][value], ids[token], 1.0) for name, value in asked]
+    b_U[numbers] = [1.0 - (len(row) - row.count(None)) for row in unembed.rows.values()]
+    entries = Entries()
+    for place, name in enumerate(unembed.features):
+        at = layout.values[name]
+        words = zip(numbers, (row[place] for row in unembed.rows.values()), strict=True)
+        entries.ones((at[word], number) for number, word in words if word is not None)
     shares = any(
-        isinstance(feature, Distribution) and feature.name in program.unembed.features
+        isinstance(feature, Distribution) and feature.name in unembed.features
         for feature in program.features
     )
-    b_U[ids[program.unembed.default]] = TINY if shares else 0.5
-    return Matrix.from_entries((len(layout.names), len(ids)), entries), b_U
+    b_U[ids[unembed.default]] = TINY if shares else 0.5
+    return entries.matrix((len(layout.names), len(ids))), b_U
 
 
 def _readouts(program: ir.Program, layout: Layout, ready: dict[str, int]) -> list[Readout]:

@@ -46,10 +46,14 @@ def constant(value: float) -> Form:
 
 @dataclass
 class Layout:
-    """Directions in order of allocation, and each feature's place among them."""
+    """Directions in order of allocation, and each feature's place among them.
+
+    `values`: of each word of a feature; `singles`: of each integer that has one to itself.
+    """
 
     names: list[str] = field(default_factory=list)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
+    singles: dict[str, int] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
     means: dict[str, int] = field(default_factory=dict)
 
@@ -61,16 +65,16 @@ class Layout:
     def feature(self, feature: Feature) -> None:
         """Allocate a feature's directions: one a value, or one for an integer."""
         if isinstance(feature, Integer):
-            self.forms[feature.name] = Form({self.new(feature.name): 1.0})
+            self.singles[feature.name] = self.new(feature.name)
+            self.forms[feature.name] = Form({self.singles[feature.name]: 1.0})
         else:
             self.values[feature.name] = {
                 value: self.new(f"{feature.name}={value}") for value in feature.values
             }
 
-    def single(self, name: str) -> int:
-        """Return the direction of an integer feature that has one to itself."""
-        (direction,) = self.forms[name].weights
-        return direction
+    def directions(self, name: str) -> list[int]:
+        """Return the directions of a feature that has some to itself."""
+        return [*self.values[name].values()] if name in self.values else [self.singles[name]]
 
 
 def allocate(program: Program) -> Layout:

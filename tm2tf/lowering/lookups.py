@@ -145,7 +145,7 @@ def _values(
             brought += [(d, column, w) for d, w in layout.forms[value].weights.items()]
             change = float(defaults[i]) - begin.numbers[value]
             brought.append((begin.direction, column, change))
-            written.append((column, layout.single(out), 1.0))
+            written.append((column, layout.singles[out], 1.0))
             continue
         known = {begin.words[value]: -1.0}
         if defaults:

@@ -9,6 +9,7 @@ undefined transition is not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -196,7 +197,7 @@ def _check_words(machine: Machine) -> None:
                 f"{word!r} cannot be one of the {kind}",
                 kind,
             )
-        twice = [word for i, word in enumerate(words) if word in set(words[:i])]
+        twice = [word for word, times in Counter(words).items() if times > 1]
         _require(not twice, f"{kind} are distinct", f"listed twice: {_listed(twice)}", kind)
     _require(
         machine.blank in machine.symbols,

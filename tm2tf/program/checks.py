@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
+from operator import contains
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from tm2tf.errors import ProgramError
@@ -26,7 +27,7 @@ from tm2tf.program.operations import (
 )
 
 if TYPE_CHECKING:
-    from tm2tf.program.program import Program
+    from tm2tf.program.program import Program, Unembed
 
 T = TypeVar("T")
 Cells: TypeAlias = tuple[str | None, ...]
@@ -51,6 +52,11 @@ def _operations(program: Program) -> Iterator[tuple[int, Operation]]:
 
 def _types(program: Program) -> dict[str, Feature]:
     return {feature.name: feature for feature in program.features}
+
+
+def _words(feature: Feature) -> frozenset[str | None]:
+    """Return what a feature can be, as a set: a large machine has thousands of words."""
+    return frozenset(() if isinstance(feature, Integer) else feature.values)
 
 
 def _names_are_distinct(program: Program) -> Iterator[str]:
@@ -92,14 +98,16 @@ def _features_exist(program: Program) -> Iterator[str]:
 
 def _tokens_fit(program: Program) -> Iterator[str]:
     types = _types(program)
+    words = {f.name: _words(f) for f in program.features if isinstance(f, Categorical)}
     begins = [token.name for token in program.tokens if token.role == "begin"]
     if len(begins) != 1:
         yield f"exactly one token must begin sequences, but {begins} do"
     for token in program.tokens:
-        if not token.name or any(map(str.isspace, token.name)):
+        if token.name.split() != [token.name]:
             yield f"token name {token.name!r} is empty or holds a space"
         for name, value in token.values.items():
-            if not _fits(types[name], value):
+            fits = value in words[name] if name in words else _fits(types[name], value)
+            if not fits:
                 yield f"token {token.name!r} sets {name!r} to {value!r}, which it cannot be"
         if token.role == "begin" and token.values:
             yield f"the token that begins sequences sets {sorted(token.values)}"
@@ -222,7 +230,7 @@ def _misfits(operation: Operation, types: dict[str, Feature], looped: bool) -> I
                 yield f"offset {offset} is not {'another position' if looped else '1 or more'}"
         case Number(_, name, numbers):
             words = [word for word, _ in numbers]
-            if len(set(words)) != len(words) or not all(_fits(types[name], w) for w in words):
+            if len(set(words)) != len(words) or not _words(types[name]).issuperset(words):
                 yield f"{operation} has two numbers for a value of {name!r}, or an unknown value"
         case Sign(out):
             yield from _same_words(types[out], Categorical("the sign", SIGNS))
@@ -267,29 +275,30 @@ def _latest_fits(op: Latest, types: dict[str, Feature]) -> Iterator[str]:
 
 def _table_fits(table: Table, types: dict[str, Feature]) -> Iterator[str]:
     width = (len(table.inputs), len(table.outputs))
-    columns = [types[name] for name in (*table.inputs, *table.outputs)]
+    asked = [_words(types[name]) | {None} for name in table.inputs]
+    given = [_words(types[name]) for name in table.outputs]
     for row in table.rows:
         if (len(row.inputs), len(row.outputs)) != width:
             yield f"table {table.name!r} has a row of another width: {row}"
             continue
-        cells = zip(columns, (*row.inputs, *row.outputs), strict=True)
-        if not all(_matches(feature, cell) for feature, cell in cells) or None in row.outputs:
+        if not (_known(row.inputs, asked) and _known(row.outputs, given)):
             yield f"table {table.name!r} has a row with an unknown value: {row}"
     for one, other in _matching_at_once((row.inputs, row.inputs) for row in table.rows):
         yield f"table {table.name!r} has two rows that can match at once, {one} and {other}"
 
 
-def _matches(feature: Feature, cell: str | None) -> bool:
-    if isinstance(feature, Distribution):  # a token's probability is the share of one word
-        return cell in feature.values
-    return isinstance(feature, Categorical) and (cell is None or cell in feature.values)
+def _known(cells: Cells, words: list[frozenset[str | None]]) -> bool:
+    """Return whether each cell of a row is among the words of its column."""
+    return all(map(contains, words, cells))
 
 
 def _matching_at_once(rows: Iterable[tuple[T, Cells]]) -> Iterator[tuple[T, T]]:
     """Yield pairs of rows, given with a name each, that can match at once."""
     by_places: dict[tuple[int, ...], dict[Cells, T]] = {}
     for name, cells in rows:
-        asked = tuple(place for place, cell in enumerate(cells) if cell is not None)
+        asked = tuple(range(len(cells)))
+        if None in cells:
+            asked = tuple(place for place in asked if cells[place] is not None)
         same = by_places.setdefault(asked, {})
         if cells in same:
             yield same[cells], name
@@ -315,19 +324,30 @@ def _unembedding_fits(program: Program) -> Iterator[str]:
             yield f"the unembedding emits {token.name!r}, which only begins sequences"
     if unembed.default not in names:
         yield f"the default token {unembed.default!r} is not in the vocabulary"
+    yield from _unembedding_rows_fit(unembed, types, names)
+    for one, other in _matching_at_once(unembed.rows.items()):
+        yield f"the rows of tokens {one!r} and {other!r} can match at once"
+
+
+def _unembedding_rows_fit(
+    unembed: Unembed, types: dict[str, Feature], names: set[str]
+) -> Iterator[str]:
+    words = [
+        # of a distribution, a token's probability is the share of one word: none means anything
+        _words(types[name]) | ({None} if isinstance(types[name], Categorical) else set())
+        for name in unembed.features
+    ]
     for name, row in unembed.rows.items():
         if name not in names:
             yield f"the unembedding names the unknown token {name!r}"
         if len(row) != len(unembed.features):
             yield f"the unembedding's row for {name!r} has another width"
             continue
-        for read, value in zip(unembed.features, row, strict=True):
-            if not _matches(types[read], value):
+        for read, value, known in zip(unembed.features, row, words, strict=True):
+            if value not in known:
                 yield f"the unembedding's row for {name!r} sets {read!r} to {value!r}"
         if name == unembed.default:
             yield f"the default token {name!r} has a row too"
-    for one, other in _matching_at_once(unembed.rows.items()):
-        yield f"the rows of tokens {one!r} and {other!r} can match at once"
 
 
 def _loop_fits(program: Program) -> Iterator[str]:

@@ -3,6 +3,8 @@
 - `model.safetensors` has every tensor of `Weights.tensors` under its name, as float64 (`snap` as
   bool): dense, or a matrix of more than `DENSE_ENTRIES` entries, where that is smaller, in
   compressed rows: NAME.starts, NAME.columns (int64) and NAME.values (float64).
+  So a matrix takes 8 MiB at most, or 16 bytes an entry other than 0 and 8 a row: past that, the
+  file grows with a machine's rules and not with their square.
 - `manifest.json` has the rest (`weights.manifest`) and two hashes: `weights_sha256`, of
   model.safetensors, and last `manifest_sha256`, of
   `json.dumps(all other fields, separators=(",", ":"))`. No other layout of the same JSON is

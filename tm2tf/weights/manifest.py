@@ -11,6 +11,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
@@ -53,19 +54,30 @@ def refuse(file: str, problem: str, advice: str = AGAIN) -> NoReturn:
 
 
 def laid_out(value: object, depth: int = 0) -> str:
-    """Return JSON in which what fits into a line of 100 characters stands on one."""
-    flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) + 2 * depth <= 100 or not isinstance(value, dict | list):
-        return flat
+    """Return JSON in which what fits into a line of 100 characters stands on one.
+
+    Every text is joined of those of its parts: one that takes several lines is longer than a line,
+    and so is all that it is in.
+    """
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if not isinstance(value, dict | list):
+        return str(value) if type(value) is int else json.dumps(value)
     if isinstance(value, dict):
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}: {laid_out(item, depth + 1)}"
-            for key, item in value.items()
+            f"{encode_basestring(key)}: {laid_out(item, depth + 1)}" for key, item in value.items()
         ]
+        first, last = "{}"
     else:
         parts = [laid_out(item, depth + 1) for item in value]
+        first, last = "[]"
+    flat = sum(map(len, parts)) + 2 * max(1, len(parts))  # commas, blanks, brackets
+    if flat + 2 * depth <= 100:
+        return f"{first}{', '.join(parts)}{last}"
     inner = ",\n".join("  " * (depth + 1) + part for part in parts)
-    return f"{flat[0]}\n{inner}\n{'  ' * depth}{flat[-1]}"
+    return f"{first}\n{inner}\n{'  ' * depth}{last}"
 
 
 # --- labels to JSON -----------------------------------------------------------------------
@@ -142,13 +154,26 @@ def _layer_json(layer: LayerLabels) -> dict[str, object]:
 # --- JSON to labels -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Node:
-    """A value of untrusted JSON and its place; each method returns it as one type or refuses."""
+    """A value of untrusted JSON and its place; each method returns it as one type or refuses.
+
+    Its place is put into words where it is asked for, as a large machine's manifest has hundreds
+    of thousands (for which reason it is not frozen either, which doubles what making one takes).
+    """
 
     value: Any
-    place: str
     file: str
+    above: _Node | None = None
+    key: str | int = ""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, such as `layers[0].heads[1].kind`; the whole has no place."""
+        above = "" if self.above is None else self.above.place
+        if isinstance(self.key, int):
+            return f"{above}[{self.key}]"
+        return f"{above}.{self.key}" if above else self.key
 
     def refuse(self, expected: str) -> NoReturn:
         found = reprlib.repr(self.value)
@@ -158,11 +183,10 @@ class _Node:
         if not isinstance(self.value, dict):
             self.refuse("an object")
         for key, item in self.value.items():
-            place = f"{self.place}.{key}" if self.place else key
-            yield (
-                _Node(key, f"a name in {self.place}", self.file).text(),
-                _Node(item, place, self.file),
-            )
+            if not _encodes(key):
+                found = reprlib.repr(key)
+                refuse(self.file, f"a name in {self.place}: expected a text, found {found}")
+            yield key, _Node(item, self.file, self, key)
 
     def fields(self, *names: str) -> list[_Node]:
         found = dict(self.pairs())
@@ -179,7 +203,7 @@ class _Node:
     def items(self) -> list[_Node]:
         if not isinstance(self.value, list):
             self.refuse("a list")
-        return [_Node(item, f"{self.place}[{i}]", self.file) for i, item in enumerate(self.value)]
+        return [_Node(item, self.file, self, i) for i, item in enumerate(self.value)]
 
     def text(self) -> str:
         if not isinstance(self.value, str) or not _encodes(self.value):
@@ -217,6 +241,8 @@ class _Node:
 
 
 def _encodes(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -231,7 +257,7 @@ def from_json(value: object, file: str) -> Manifest:
         ArtifactError: a field is missing, unknown, of another type or out of range, or the
             labels contradict each other.
     """
-    root = _Node(value, "", file)
+    root = _Node(value, file)
     fields = root.fields(*FIELDS)
     (_, _, version, construction, target, dtype, sizes, bounds, options, looped, table, tensors,
      directions, tokens, readouts, layers, machine, weights, seal) = fields  # fmt: skip

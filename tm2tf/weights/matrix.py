@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,22 +26,41 @@ class Matrix:
     @staticmethod
     def from_entries(shape: tuple[int, int], entries: Iterable[tuple[int, int, float]]) -> Matrix:
         """Return the matrix with these (row, column, value) entries; equal places add up."""
-        listed = list(entries)
-        rows = np.array([entry[0] for entry in listed], dtype=np.int64)
-        columns = np.array([entry[1] for entry in listed], dtype=np.int64)
-        values = np.array([entry[2] for entry in listed], dtype=np.float64)
-        if listed and not (0 <= rows.min() <= rows.max() < shape[0]):
+        rows, columns, values = tuple(zip(*entries, strict=True)) or ((), (), ())
+        return Matrix.from_columns(shape, rows, columns, values)
+
+    @staticmethod
+    def from_columns(
+        shape: tuple[int, int],
+        rows: Sequence[int],
+        columns: Sequence[int],
+        values: Sequence[float],
+    ) -> Matrix:
+        """Return the matrix of `from_entries`, given all rows, all columns and all values.
+
+        Raises:
+            InternalError: an entry lies outside the matrix.
+        """
+        at_rows, at_columns = np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64)
+        given = np.array(values, dtype=np.float64)
+        if len(given) == 0:
+            return Matrix(shape, np.zeros(shape[0] + 1, dtype=np.int64), at_columns, given)
+        # unsigned, a negative number is a great one: one comparison bounds it on both sides
+        if at_rows.view(np.uint64).max() >= shape[0]:
             raise InternalError(f"a row lies outside a matrix of shape {shape}")
-        if listed and not (0 <= columns.min() <= columns.max() < shape[1]):
+        if at_columns.view(np.uint64).max() >= shape[1]:
             raise InternalError(f"a column lies outside a matrix of shape {shape}")
-        places, back = np.unique(rows * max(shape[1], 1) + columns, return_inverse=True)
-        sums = np.zeros(len(places))
-        np.add.at(sums, back, values)
-        places, sums = places[sums != 0], sums[sums != 0]
-        rows, columns = np.divmod(places, max(shape[1], 1))
-        starts = np.zeros(shape[0] + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=shape[0]), out=starts[1:])
-        return Matrix(shape, starts, columns, sums)
+        places = at_rows * shape[1] + at_columns
+        order = places.argsort(kind="stable")
+        places, sums = places[order], given[order]
+        if (places[1:] == places[:-1]).any():
+            places, back = np.unique(places, return_inverse=True)
+            sums = np.zeros(len(places))
+            np.add.at(sums, back, given[order])
+        if not sums.all():
+            places, sums = places[sums != 0], sums[sums != 0]
+        starts = places.searchsorted(np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
+        return Matrix(shape, starts, places % shape[1], sums)
 
     @staticmethod
     def from_dense(dense: Float64[np.ndarray, "rows columns"]) -> Matrix:
