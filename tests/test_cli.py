@@ -164,6 +164,8 @@ def test_run():
         "runtime": "kernel",
         "device": "cpu",
         "dtype": "float64",
+        "kernel": "evaluated",
+        "reason": None,
         "attention": "index",
         "outcome": "halted",
         "state": "Z",
@@ -178,7 +180,7 @@ def test_run():
         "weights_sha256": api.compile("bb2").weights_sha256,
     }
     other = from_json("run bb2 --runtime torch --device cpu")
-    own = {"runtime": "torch", "attention": "argmax over the prefix"}
+    own = {"runtime": "torch", "kernel": None, "attention": "argmax over the prefix"}
     assert other == {**facts, **own, "seconds": other["seconds"]}
     tm2tf("compile bb2 -o here")
     assert from_json("run here") | {"seconds": 0} == {**facts, "seconds": 0}

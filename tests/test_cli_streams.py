@@ -41,7 +41,8 @@ def test_a_code_that_begins_with_an_undefined_transition():
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"), [("run counter", "interrupted in state"), ("verify bb5", "")]
+    ("command", "shown"),
+    [("run counter", "interrupted in state"), ("verify antihydra --max-steps 3000000000", "")],
 )
 def test_ctrl_c(command, shown):
     for _ in range(2):  # the first time may compile what is not yet in numba's cache

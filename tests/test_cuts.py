@@ -11,14 +11,14 @@ from tests.faults import with_weight
 from tests.random_weights import forced, random_prompt, random_weights
 from tm2tf import api
 from tm2tf.errors import ArtifactError, BoundError, InputError
-from tm2tf.runtime.kernel import FIRST_ROWS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
+from tm2tf.runtime.sparse import FIRST_ROWS, SparseRunner
 from tm2tf.runtime.torch_runner import TorchRunner
 from tm2tf.weights.matrix import Matrix
 
 KINDS = (("latest", "relative", "uniform"), ("relative", "latest", "latest", "uniform"))
 ROLES = ("step", "step", "part", "summary", "summary", "cut")
-RUNTIMES = [KernelRunner, TorchRunner]
+RUNTIMES = [SparseRunner, TorchRunner]
 
 
 def contexts(weights, tokens):
@@ -136,7 +136,7 @@ def test_the_index_of_one_context_is_empty_in_the_next():
     expected = forced(model, before + after)
     assert np.array_equal(forced(kernel, before), expected[: len(before)])
     assert kernel.state.floor.max() == -0.25
-    kernel = KernelRunner(weights, [0])
+    kernel = SparseRunner(weights, [0])
     assert np.array_equal(forced(kernel, before + after), expected)
     assert kernel.state.floor.max() == -0.5
     assert kernel.attention == "index"
@@ -166,12 +166,12 @@ def test_runs_in_calls_of_any_size_are_the_same(name, seed):
 @pytest.mark.parametrize("when", [0, 5, 30])
 def test_a_run_begun_again_without_an_index_is_cut_alike(when):
     weights, prompt = cutting("bb5", 122)
-    runner, other = KernelRunner(weights, prompt), KernelRunner(weights, prompt)
+    runner, other = SparseRunner(weights, prompt), SparseRunner(weights, prompt)
     runner.advance(when)
     other.advance(when)
     # as if a key lacked the form only now; b_K[1] moves all scores alike
     damaged = with_weight(weights, "blocks.2.attn.0.b_K", 1, -1.0)
-    runner.plan.bias[:] = KernelRunner(damaged, prompt).plan.bias
+    runner.plan.bias[:] = SparseRunner(damaged, prompt).plan.bias
     for count in (1, 50):
         assert runner.advance(count).tokens.tolist() == other.advance(count).tokens.tolist()
         assert (runner.context, runner.peak_context) == (other.context, other.peak_context)

@@ -17,8 +17,8 @@ from tm2tf.constructions import universal
 from tm2tf.constructions.empirical import CONSTRUCTION, sizes
 from tm2tf.lowering import lower
 from tm2tf.program.interpreter import Interpreter
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.model import Transformer
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.runtime.torch_runner import TorchRunner
 from tm2tf.weights import folder
 
@@ -126,7 +126,7 @@ def test_what_is_missing_is_unknown(program, weights):
         assert interpreter.generate(tokens, 5) == ["<unknown>"]
         assert not shares_of(program, interpreter)
         ids = [weights.ids()[token] for token in tokens]
-        for make in (KernelRunner, TorchRunner):
+        for make in (SparseRunner, TorchRunner):
             runner = make(weights, ids, ("next.step",))
             emitted = runner.advance(1)
             assert weights.tokens[emitted.tokens[0]].name == "<unknown>"
@@ -162,11 +162,11 @@ def test_runtimes_agree_on_contradicting_examples(weights, seed):
     prompt = universal.prompt_of(listed, BB3.initial(), BB3).tokens
     ids = [weights.ids()[token] for token in prompt]
     names = tuple(readout.feature.name for readout in weights.readouts)
-    kernel, model = (make(weights, ids, names) for make in (KernelRunner, TorchRunner))
+    kernel, model = (make(weights, ids, names) for make in (SparseRunner, TorchRunner))
     one, other = kernel.advance(30), model.advance(30)
     assert one.tokens.tolist() == other.tokens.tolist()
     assert one.probes.tolist() == other.probes.tolist()
-    again = [make(weights, ids) for make in (KernelRunner, TorchRunner)]
+    again = [make(weights, ids) for make in (SparseRunner, TorchRunner)]
     assert np.array_equal(again[0].streams(), again[1].streams())
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.stock import made, model_of
 from tm2tf.export import formats
 from tm2tf.machine.simulator import Simulation
-from tm2tf.runtime.kernel import KernelRunner
+from tm2tf.runtime.sparse import SparseRunner
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -66,7 +66,7 @@ def test_a_million_steps_in_a_context_of_4096_in_llama_cpp(tmp_path):
     context = bundle.prompt(start)
     simulation, reference = (
         Simulation(bundle.machine, start),
-        KernelRunner(bundle.compiled.weights, context),
+        SparseRunner(bundle.compiled.weights, context),
     )
     opens = bundle.checkpoint.wiring.ids()["<summary>"]
     steps, stop = 0, {*bundle.cuts, *bundle.ends}

@@ -10,10 +10,10 @@ from tests.faults import places, with_weight
 from tests.random_weights import MEANS, PLAIN, forced, random_prompt, random_weights
 from tm2tf import api
 from tm2tf.errors import InputError, NotFoundError
-from tm2tf.runtime.kernel import FIRST_ROWS, KernelRunner
 from tm2tf.runtime.model import Transformer, generate
 from tm2tf.runtime.runner import DTYPES
 from tm2tf.runtime.scans import MIX
+from tm2tf.runtime.sparse import FIRST_ROWS, SparseRunner
 from tm2tf.runtime.torch_runner import BLOCK, TorchRunner
 from tm2tf.weights.matrix import Matrix
 
@@ -51,7 +51,7 @@ def only_head(offset=0, width=None, seed=0):
 
 def brought(weights, tokens):
     """Return the position whose value the only head brings, at each position, by each runtime."""
-    kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
+    kernel, model = (make(weights, tokens[:1]) for make in (SparseRunner, TorchRunner))
     return [forced(runner, tokens)[:, 1, -1].astype(int).tolist() for runner in (kernel, model)]
 
 
@@ -63,7 +63,7 @@ def brought(weights, tokens):
 def test_both_runtimes_have_the_same_streams(seed, kinds):
     weights = random_weights(seed, kinds)
     tokens = random_prompt(seed, weights, 90)
-    kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
+    kernel, model = (make(weights, tokens[:1]) for make in (SparseRunner, TorchRunner))
     assert np.array_equal(forced(kernel, tokens), forced(model, tokens))
     assert kernel.attention == ("scan" if kinds in (KINDS, MIXED) else "index")
     assert kernel.context == model.context == kernel.peak_context == model.peak_context == 90
@@ -87,7 +87,7 @@ def test_both_runtimes_have_the_same_streams_with_any_weight_damaged(seed, kinds
     tokens = random_prompt(seed, sound, 25)
     for name, number in list(places(sound))[::each]:
         weights = with_weight(sound, name, number, rng.choice([-1.0, 0.5, 3.0]))
-        kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
+        kernel, model = (make(weights, tokens[:1]) for make in (SparseRunner, TorchRunner))
         assert np.array_equal(forced(kernel, tokens), forced(model, tokens)), (name, number)
 
 
@@ -97,7 +97,7 @@ def test_tokens_fed_at_once_or_one_by_one(seed):
     tokens = random_prompt(seed, weights, 2 * BLOCK + 9)
     steps = forced(TorchRunner(weights, tokens[:1]), tokens)
     for length in (BLOCK - 1, BLOCK + 1, len(tokens)):
-        for make in (KernelRunner, TorchRunner):
+        for make in (SparseRunner, TorchRunner):
             assert np.array_equal(make(weights, tokens[:length]).streams(), steps[length - 1])
     model, sizes = Transformer(weights), [1, 7, 2, 300, 211]
     for block in torch.tensor([tokens]).split(sizes, dim=1):
@@ -110,7 +110,7 @@ def test_a_batch_is_its_sequences_one_by_one(seed):
     weights = random_weights(seed, KINDS)
     prompts = [random_prompt(i, weights, length) for i, length in enumerate((1, 4, 4, 30))]
     together = generate(Transformer(weights), weights, prompts, 20)
-    assert together == [KernelRunner(weights, p).advance(20).tokens.tolist() for p in prompts]
+    assert together == [SparseRunner(weights, p).advance(20).tokens.tolist() for p in prompts]
 
 
 # --- relative -------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_a_scanned_head_brings_the_latest_of_the_greatest_scores(width):
 def test_a_scanned_head_keeps_each_key_once():
     weights = only_head(width=20)
     tokens = random_prompt(0, weights, 4 * FIRST_ROWS)
-    runner = KernelRunner(weights, tokens)
+    runner = SparseRunner(weights, tokens)
     runner.advance(1)
     keys = weights.W_E.dense()[tokens] @ weights.layers[0].heads[0].W_K.dense()
     different = len({tuple(key) for key in keys.tolist()})
@@ -191,7 +191,7 @@ def test_memory_of_a_scanned_head_is_what_stands_last_at_an_address():
     layers[number] = replace(layers[number], heads=(replace(head, W_K=Matrix.from_dense(keys)),))
     weights = replace(weights, layers=tuple(layers))
     tokens = random_prompt(0, weights, 80)
-    kernel, model = (make(weights, tokens[:1]) for make in (KernelRunner, TorchRunner))
+    kernel, model = (make(weights, tokens[:1]) for make in (SparseRunner, TorchRunner))
     assert np.array_equal(forced(kernel, tokens), forced(model, tokens))
     assert kernel.state.distinct.max() == 80
     assert kernel.memory("tape0.read") == model.memory("tape0.read")
@@ -205,7 +205,7 @@ def test_one_head_may_be_scanned_beside_others_with_an_index():
     number = next(i for i, layer in enumerate(weights.layers) if len(layer.heads) == 2)
     weights = with_weight(weights, f"blocks.{number}.attn.1.b_K", 1, -1.0)
     prompt = model.compiled.prompt(start)
-    indexed, mixed = KernelRunner(model.weights, prompt), KernelRunner(weights, prompt)
+    indexed, mixed = SparseRunner(model.weights, prompt), SparseRunner(weights, prompt)
     for count in (1, 3, 20):
         assert mixed.advance(count).tokens.tolist() == indexed.advance(count).tokens.tolist()
     assert (indexed.attention, mixed.attention) == ("index", "index and scan")

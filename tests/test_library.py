@@ -9,6 +9,7 @@ from tm2tf.formats import native, native_writer
 from tm2tf.machine import library
 from tm2tf.machine.spec import Expected
 from tm2tf.verify.cases import UNSTATED, of_machine
+from tm2tf.verify.reference import REFERENCE_STEPS
 
 ENTRIES = tuple(library.entries())
 TOPICS = {
@@ -65,7 +66,7 @@ def test_an_example_agrees_in_lockstep(name, example):
     )
     assert check.divergence is None
     assert example.expected.outcome in (None, check.outcome)
-    assert check.interpreted == min(check.steps, 10_000)
+    assert check.interpreted == min(check.steps, REFERENCE_STEPS)
 
 
 def test_the_long_ones_are_those_marked_slow():
@@ -76,7 +77,9 @@ def test_the_long_ones_are_those_marked_slow():
 def test_a_long_example_agrees_as_far_as_it_is_run(name):
     check = compiled(name).verify(max_steps=SHORTENED)
     assert (check.divergence, check.outcome) == (None, "step-limit")
-    assert (check.steps, check.forward_passes, check.interpreted) == (SHORTENED, SHORTENED, 10_000)
+    assert (check.steps, check.forward_passes, check.interpreted) == (
+        SHORTENED, SHORTENED, REFERENCE_STEPS
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

@@ -15,8 +15,8 @@ from tm2tf.program.features import Categorical, Distribution, Integer
 from tm2tf.program.interpreter import Interpreter
 from tm2tf.program.operations import CausalSum, Latest, reads
 from tm2tf.program.program import Layer, Program, Token, Unembed
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.model import Transformer
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.runtime.torch_runner import TorchRunner
 from tm2tf.weights.model import Bounds
 
@@ -101,7 +101,7 @@ def test_kernel_agrees_with_the_model(scanning, case):
     for length in {len(sequence), (len(sequence) + 1) // 2}:
         prompt = encode(weights, sequence[:length])
         model = Transformer(weights)
-        runner, other = (KernelRunner(weights, prompt, names) for _ in range(2))
+        runner, other = (SparseRunner(weights, prompt, names) for _ in range(2))
         if scanning:
             runner.scanning = other.scanning = True
             runner._begin()
@@ -163,7 +163,7 @@ def walker(*steps):
 
 def runs(weights, prompt):
     """Yield what each runtime emits first after a prompt, as functions to call."""
-    kernel, scan = KernelRunner(weights, prompt), KernelRunner(weights, prompt)
+    kernel, scan = SparseRunner(weights, prompt), SparseRunner(weights, prompt)
     scan.scanning = True
     scan._begin()
     for runner in (TorchRunner(weights, prompt), kernel, scan):

@@ -10,10 +10,10 @@ from tm2tf.compiler import compile_machine
 from tm2tf.errors import InputError
 from tm2tf.formats import native
 from tm2tf.machine import library, simulator
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.model import Transformer
 from tm2tf.runtime.run import run
 from tm2tf.runtime.runner import DTYPES
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.weights.matrix import Matrix
 
 RUNS = (("bb3", ""), ("binary-increment", "1011"), ("balanced-brackets", "())"))
@@ -77,7 +77,7 @@ def test_every_activation_is_the_same_number_in_every_format(construction, dtype
     for name, given in RUNS:
         model = compiled(construction, name)
         prompt = model.prompt(model.machine.initial([given]))
-        emitted = KernelRunner(model.weights, prompt).advance(300).tokens.tolist()
+        emitted = SparseRunner(model.weights, prompt).advance(300).tokens.tolist()
         tokens = torch.tensor([[*prompt, *emitted]])
         exact = streams(model.weights, tokens, "float64")
         for one, other in zip(exact, streams(model.weights, tokens, dtype), strict=True):

@@ -20,8 +20,8 @@ from tm2tf.machine.sampling import sample
 from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import Machine, Tape
 from tm2tf.program.interpreter import Interpreter
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.run import run
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.verify.lockstep import lockstep
 from tm2tf.weights.matrix import Matrix
 
@@ -98,7 +98,7 @@ def test_sizes_bits_and_kernel(case):
     begin = compiled.start(start)
     assert [weights.tokens[number].name for number in begin.ids] == prompt
     if emitted:
-        found = KernelRunner(weights, begin.ids).advance(len(emitted)).tokens
+        found = SparseRunner(weights, begin.ids).advance(len(emitted)).tokens
         assert [weights.tokens[number].name for number in found] == emitted
     if machine.outcome_of(machine.start) is not None:
         assert weights.tokens[begin.ids[-1]].outcome == machine.outcome_of(machine.start)
@@ -187,7 +187,7 @@ def of_token(weights, name, number):
 def caught(weights, runs):
     """Return whether the kernel emits anything but the run after one of these prompts."""
     return any(
-        KernelRunner(weights, ids).advance(len(expected)).tokens.tolist() != expected
+        SparseRunner(weights, ids).advance(len(expected)).tokens.tolist() != expected
         for ids, expected in runs
     )
 

@@ -21,8 +21,8 @@ from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.simulator import run as simulate
 from tm2tf.machine.spec import Configuration, Machine, Tape
 from tm2tf.program.interpreter import Interpreter
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.run import run
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.verify.lockstep import lockstep
 
 
@@ -88,7 +88,7 @@ def test_sizes_and_kernel(case):
     begin = compiled.start(start)
     assert [weights.tokens[number].name for number in begin.ids] == prompt
     if emitted:
-        found = KernelRunner(weights, begin.ids).advance(len(emitted)).tokens
+        found = SparseRunner(weights, begin.ids).advance(len(emitted)).tokens
         assert [weights.tokens[number].name for number in found] == emitted
     if machine.outcome_of(machine.start) is not None:
         assert weights.tokens[begin.ids[-1]].outcome == machine.outcome_of(machine.start)
@@ -251,7 +251,7 @@ def caught(weights, runs):
     """Return whether the kernel emits anything but the run after one of these prompts."""
     try:
         return any(
-            KernelRunner(weights, ids).advance(len(expected)).tokens.tolist() != expected
+            SparseRunner(weights, ids).advance(len(expected)).tokens.tolist() != expected
             for ids, expected in runs
         )
     except BoundError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,11 +70,16 @@ class Model:
         device: str = "auto",
         dtype: str = "float64",
         grow: bool = True,
+        kernel: str | None = None,
+        counting: bool = False,
         on_progress: Progress | None = None,
     ) -> Result:
         """Run the weights on one input a tape (words or `Tape`s); return how the run ended.
 
-        `grow`: whether a looped model's window is widened when a head leaves it.
+        `grow`: whether a looped model's window is widened when a head leaves it. `kernel`: which of
+        the kernel runtime's runs ("dense", "sparse", "evaluated" or "folded"), if the weights are
+        fit for it; the result says which one ran, and why. `counting`: whether those two count how
+        often each symbol was met in each state (on one tape).
 
         Raises:
             ConfigurationError: an input does not fit the machine.
@@ -88,6 +93,8 @@ class Model:
             device=device,
             dtype=dtype,
             grow=grow,
+            kernel=kernel,
+            counting=counting,
             on_progress=on_progress,
         )
 
@@ -100,6 +107,7 @@ class Model:
         device: str = "auto",
         dtype: str = "float64",
         grow: bool = True,
+        kernel: str | None = None,
         on_progress: Progress | None = None,
     ) -> Check:
         """Run simulator, interpreter and weights in lockstep; return how far they agreed."""
@@ -114,6 +122,7 @@ class Model:
             device=device,
             dtype=dtype,
             grow=grow,
+            kernel=kernel,
             on_progress=on_progress,
         )
 
@@ -158,18 +167,27 @@ class Model:
         Raises:
             ConfigurationError: an input does not fit the machine, or stands too far out.
         """
-        for given in inputs:
-            if not isinstance(given, str | Tape):
-                raise ConfigurationError(f"an input is a word (str) or a Tape, got {given!r}")
-        start = self.machine.initial(inputs)
-        for number, tape in enumerate(start.tapes):
-            ends = (tape.head, tape.origin, tape.origin + len(tape.contents))
-            if max(map(abs, ends)) > FARTHEST:
-                raise ConfigurationError(
-                    f"tape {number} begins too far out (head {tape.head}, origin {tape.origin}): "
-                    f"cells and heads must begin within {FARTHEST:,} of address 0"
-                )
-        return start
+        return start_of(self.machine, inputs)
+
+
+def start_of(machine: Machine, inputs: Sequence[Input]) -> Configuration:
+    """Return a machine's start configuration for one input a tape.
+
+    Raises:
+        ConfigurationError: an input does not fit the machine, or stands too far out.
+    """
+    for given in inputs:
+        if not isinstance(given, str | Tape):
+            raise ConfigurationError(f"an input is a word (str) or a Tape, got {given!r}")
+    start = machine.initial(inputs)
+    for number, tape in enumerate(start.tapes):
+        ends = (tape.head, tape.origin, tape.origin + len(tape.contents))
+        if max(map(abs, ends)) > FARTHEST:
+            raise ConfigurationError(
+                f"tape {number} begins too far out (head {tape.head}, origin {tape.origin}): "
+                f"cells and heads must begin within {FARTHEST:,} of address 0"
+            )
+    return start
 
 
 def load(what: str | Path) -> Machine:

@@ -98,12 +98,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to run: `--runtime`, `--device`, `--dtype` and `--fixed-window`."""
+    """How to run: `--runtime`, `--kernel`, `--device`, `--dtype` and `--fixed-window`."""
 
     runtime: str
     device: str
     dtype: str
     grow: bool
+    kernel: str | None = None
 
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of `Model.run` and `Model.verify`."""
@@ -111,7 +112,7 @@ class How:
 
     def words(self) -> str:
         """Return the command line that asks for the same, with a blank before each word."""
-        default = {"runtime": "kernel", "device": "auto", "dtype": "float64"}
+        default = {"runtime": "kernel", "kernel": None, "device": "auto", "dtype": "float64"}
         words = "".join(
             f" --{name} {getattr(self, name)}"
             for name, value in default.items()
@@ -145,13 +146,20 @@ def construction_options(command: F) -> F:
 
 
 def runtime_options(command: F) -> F:
-    """Add `--runtime`, `--device`, `--dtype` and `--fixed-window`, as one `how`."""
+    """Add `--runtime`, `--kernel`, `--device`, `--dtype` and `--fixed-window`, as one `how`."""
 
     @functools.wraps(command)
     def gathered(
-        *args: Any, runtime: str, device: str, dtype: str, fixed_window: bool, **others: Any
+        *args: Any,
+        runtime: str,
+        kernel: str | None,
+        device: str,
+        dtype: str,
+        fixed_window: bool,
+        **others: Any,
     ) -> Any:
-        how = How(_runtime(runtime, dtype), device, dtype, grow=not fixed_window)
+        grow = not fixed_window
+        how = How(_runtime(runtime, dtype), device, dtype, grow=grow, kernel=kernel)
         return command(*args, how=how, **others)
 
     options = (
@@ -160,6 +168,11 @@ def runtime_options(command: F) -> F:
             default="kernel",
             show_default=True,
             help="kernel (compiled, CPU) or torch (the plain model, CPU or CUDA).",
+        ),
+        click.option(
+            "--kernel",
+            help="dense, sparse, evaluated or folded: how far the kernel runtime evaluates weights "
+            "beforehand, where they are fit for it (default: evaluated).",
         ),
         click.option(
             "--device",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tm2tf.cli import INTERRUPTED
+from tm2tf.cli.block import Blocks, block_options, blocked_model, result_json, result_rows
 from tm2tf.cli.common import (
     Asked,
     How,
@@ -27,6 +28,8 @@ from tm2tf.cli.common import (
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
+    from tm2tf.blocked.model import BlockModel
+    from tm2tf.machine.spec import Tape
     from tm2tf.runtime.run import Result
 
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 @compile_options
 @runtime_options
 @steps_option
+@block_options("run")
 @click.option("--show-prompt", is_flag=True, help="Show the tokens of the prompt.")
 @json_option
 def command(
@@ -46,6 +50,7 @@ def command(
     asked: Asked,
     how: How,
     max_steps: int | None,
+    blocks: Blocks | None,
     show_prompt: bool,
     as_json: bool,
 ) -> None:
@@ -55,10 +60,18 @@ def command(
     weights emit one token a step until one of them ends the run. Ctrl-C stops it and shows how
     far it came.
 
+    With --block the machine is run in blocks of cells, whose macro steps stand for many steps each;
+    what is shown, and --max-steps, is in the cells and steps of the machine itself.
+
     \b
-    Example:
+    Examples:
       tm2tf run binary-increment --input 1011
+      tm2tf run bb5 --block 24
     """  # noqa: D301
+    blocked, tapes = blocked_model(machine, blocks, asked, (inputs, origins, heads), max_steps)
+    if blocked is not None:
+        _run_blocks(blocked, tapes, how, max_steps, show_prompt, as_json)
+        return
     model = model_of(machine, asked)
     tapes = starts(model.machine, inputs, origins, heads)
     known = [
@@ -76,8 +89,34 @@ def command(
     else:
         if prompt is not None:
             click.echo(f"{' '.join(prompt)}\n")
-        _show(result, model)
+        _print_rows(_rows(result, model, how))
     if result.interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def _run_blocks(
+    blocked: BlockModel,
+    tapes: list[Tape],
+    how: How,
+    max_steps: int | None,
+    show_prompt: bool,
+    as_json: bool,
+) -> None:
+    """Run a machine in blocks, and show it."""
+    model, first = blocked.model, blocked.found.first_run
+    begin = blocked.found.start(blocked.start(*tapes)).tapes
+    total = None if first is None else first.macro_steps
+    with progress(model.machine.name, total, "macro steps") as update:
+        result = blocked.run(*tapes, max_steps=max_steps, on_progress=update, **how.keywords())
+    prompt = model.prompt(*begin) if show_prompt else None
+    if as_json:
+        shown = {} if prompt is None else {"prompt": prompt}
+        print_json(result_json(_json(result.macro, model), result, blocked) | shown)
+    else:
+        if prompt is not None:
+            click.echo(f"{' '.join(prompt)}\n")
+        _print_rows(result_rows(_rows(result.macro, model, how), result, blocked))
+    if result.macro.interrupted:
         sys.exit(INTERRUPTED)
 
 
@@ -89,6 +128,8 @@ def _json(result: Result, model: Model) -> dict[str, object]:
         "runtime": result.runtime,
         "device": result.device,
         "dtype": result.dtype,
+        "kernel": result.kernel,
+        "reason": result.reason,
         "attention": result.attention,
         "outcome": result.outcome,
         "state": result.state,
@@ -109,16 +150,13 @@ def _tokens_per_step(result: Result) -> float | None:
     return round(result.forward_passes / result.steps, 6) if result.steps else None
 
 
-def _show(result: Result, model: Model) -> None:
-    from rich.table import Table
-
+def _rows(result: Result, model: Model, asked: How) -> list[tuple[str, str]]:
     machine = model.machine
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rate = result.forward_passes / result.seconds if result.seconds else 0.0
     passes = f"{result.forward_passes:,} in {result.seconds:.3f} s ({rate:,.0f} a second)"
     ended = "interrupted" if result.interrupted else result.outcome
-    where = f"{result.runtime} on {result.device}, lookups by {result.attention}"
+    how = result.runtime if result.kernel is None else f"{result.kernel} kernel"
+    where = f"{how} on {result.device}, lookups by {result.attention}"
     exact = "" if result.dtype == "float64" else f", {result.dtype}"
     each = _tokens_per_step(result)
     unit = "tokens" if model.weights.W_loop is None else "cells and edges"
@@ -128,7 +166,7 @@ def _show(result: Result, model: Model) -> None:
     if result.widened:
         times = "once" if result.widened == 1 else f"{result.widened} times"
         context += f"; a head left the window, which was doubled {times}"
-    rows = [
+    return [
         ("outcome", f"{ended} in state {result.state}"),
         ("steps", f"{result.steps:,}"),
         ("forward passes", passes),
@@ -136,8 +174,15 @@ def _show(result: Result, model: Model) -> None:
         ("nonblank", f"{result.nonblank:,}"),
         *((f"tape {t}", tape_text(machine, tape)) for t, tape in enumerate(result.tapes)),
         ("run by", f"{result.construction}/{result.target} weights, {where}{exact}"),
+        *([(f"not {asked.kernel}", result.reason)] if asked.kernel and result.reason else []),
         ("weights", f"sha256 {model.weights_sha256}"),
     ]
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*row)
     with page() as out:

@@ -98,9 +98,9 @@ class Bundle:
         They are fewer where one of them ends the run. Other weights in another arithmetic: only
         the program is shared with the checkpoint.
         """
-        from tm2tf.runtime.kernel import KernelRunner  # numba
+        from tm2tf.runtime.sparse import SparseRunner  # numba
 
-        runner = KernelRunner(self.compiled.weights, prompt)
+        runner = SparseRunner(self.compiled.weights, prompt)
         found: list[int] = []
         while len(found) < count:
             emitted = runner.advance(count - len(found), probe=False).tokens.tolist()

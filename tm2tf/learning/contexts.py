@@ -20,14 +20,14 @@ from tm2tf.lowering import lower
 from tm2tf.program.features import POSITION, Categorical, Distribution, Integer
 from tm2tf.program.operations import Gather, Relative
 from tm2tf.program.program import Layer, Program, Token, Unembed
-from tm2tf.runtime.kernel import KernelRunner
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.runtime.torch_runner import TorchRunner
 from tm2tf.weights.model import Weights
 
 BEGIN, UNKNOWN = "<bos>", "<unknown>"
 """The first token; what comes next after a context without examples."""
 
-RUNNERS = {"kernel": KernelRunner, "torch": TorchRunner}
+RUNNERS = {"kernel": SparseRunner, "torch": TorchRunner}
 """The two evaluators of weights, by name."""
 
 

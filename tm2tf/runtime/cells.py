@@ -53,6 +53,8 @@ class CellFollower:
     """
 
     runtime = "torch"
+    kernel: str | None = None
+    reason: str | None = None
 
     def __init__(
         self, compiled: Compiled, start: Configuration, device: str, dtype: str, grow: bool
@@ -102,6 +104,10 @@ class CellFollower:
         """
         return Told.join(self._go(count), self.compiled.machine.tapes)
 
+    def speak(self, count: int) -> None:
+        """Return None: steps can only be told."""
+        return
+
     def finish(self) -> bool:
         """Find out whether the run is over here; return whether it is."""
         if self.outcome is None and self.trouble is None:
@@ -110,6 +116,10 @@ class CellFollower:
             if self._says.ends(made.emitted[0]):
                 self._conclude(made, 0)
         return self.outcome is not None
+
+    def cases(self) -> None:
+        """Return None: cases are not counted."""
+        return
 
     def end(self) -> tuple[str, tuple[Tape, ...]]:
         """Return the state and the trimmed tapes that the cells hold now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tm2tf.compiler import Compiled, Start
 from tm2tf.errors import InputError, NotFoundError, did_you_mean
 from tm2tf.machine.spec import Configuration
-from tm2tf.runtime.runner import DTYPES, Runner
+from tm2tf.runtime.runner import DEFAULT, DTYPES, KERNELS, Runner
 from tm2tf.runtime.told import Follower
 
 RUNTIMES = ("kernel", "torch")
@@ -20,10 +20,14 @@ def follow(
     device: str = "auto",
     dtype: str = "float64",
     grow: bool = True,
+    kernel: str | None = None,
+    counting: bool = False,
 ) -> Follower:
     """Return the follower of a run that stands at the end of its prompt.
 
-    `grow`: whether a looped model's window is widened when a head leaves it.
+    `grow`: whether a looped model's window is widened when a head leaves it. `kernel`: which one
+    the runtime of that name takes, if the weights are fit for it. `counting`: whether it counts
+    cases, if it can.
 
     Raises:
         NotFoundError: no such runtime, device or dtype.
@@ -33,6 +37,7 @@ def follow(
         ("runtime", runtime, RUNTIMES),
         ("device", device, DEVICES),
         ("dtype", dtype, tuple(DTYPES)),
+        ("kernel", kernel or DEFAULT, KERNELS),
     ):
         if name not in known:
             raise NotFoundError(
@@ -42,14 +47,19 @@ def follow(
         raise InputError(
             f"construction {compiled.construction.name!r} has no window: leave --fixed-window out"
         )
+    if kernel is not None and runtime != "kernel":
+        raise InputError(f"the runtime {runtime!r} has no kernels: leave --kernel out")
     if compiled.construction.view == "cells":
         from tm2tf.runtime.cells import CellFollower
         from tm2tf.runtime.torch_runner import pick_device
 
-        return CellFollower(compiled, start, pick_device(device), dtype, grow)
+        follower = CellFollower(compiled, start, pick_device(device), dtype, grow)
+        if kernel is not None:
+            follower.reason = "the weights are looped, and evaluated by torch"
+        return follower
 
     def make(probes: tuple[str, ...], begin: Start) -> Runner:
-        return start_runner(compiled, begin, probes, runtime, device, dtype)
+        return start_runner(compiled, begin, probes, runtime, device, dtype, kernel, counting)
 
     if compiled.construction.view == "rows":
         from tm2tf.runtime.rows import RowFollower
@@ -67,6 +77,8 @@ def start_runner(
     runtime: str = "kernel",
     device: str = "auto",
     dtype: str = "float64",
+    kernel: str | None = None,
+    counting: bool = False,
 ) -> Runner:
     """Return a runner that stands at the end of a prompt; names must be known.
 
@@ -80,7 +92,7 @@ def start_runner(
             raise InputError("the kernel runs on the CPU; for CUDA take --runtime torch")
         if dtype != "float64":
             raise InputError(f"the kernel computes in float64; for {dtype} take --runtime torch")
-        return KernelRunner(compiled.weights, begin.ids, probes)
+        return KernelRunner(compiled.weights, begin.ids, probes, kernel or DEFAULT, counting)
     from tm2tf.runtime.torch_runner import TorchRunner, pick_device
 
     return TorchRunner(compiled.weights, begin.ids, probes, pick_device(device), dtype)

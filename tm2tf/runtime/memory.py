@@ -79,12 +79,13 @@ def decode(
     """
     readout = next(r for r in weights.readouts if r.feature.name == head.name)
     word = {direction: value for value, direction in readout.values}
-    written = [
-        [word.get(d) for d, w in head.W_O.row(i) if w == 1.0] for i in range(head.W_O.shape[0])
-    ]
-    decoded: Memory = {}
-    for address, row in zip(addresses, values, strict=True):
-        held = [i for i in np.flatnonzero(row) if row[i] == 1.0]
-        names = [name for i in held for name in written[int(i)] if name is not None]
-        decoded[int(address)] = names[0] if len(names) == 1 else "?"
-    return decoded
+    written: list[list[str]] = [[] for _ in range(head.W_O.shape[0])]
+    ones = head.W_O.values == 1.0
+    for i, d in zip(head.W_O.rows()[ones].tolist(), head.W_O.columns[ones].tolist(), strict=True):
+        if d in word:
+            written[i].append(word[d])
+    named: list[list[str]] = [[] for _ in addresses]
+    for row, i in np.argwhere(values == 1.0).tolist():
+        named[row] += written[i]
+    names = [each[0] if len(each) == 1 else "?" for each in named]
+    return dict(zip(map(int, addresses), names, strict=True))

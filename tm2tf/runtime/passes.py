@@ -24,8 +24,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from tm2tf.jit import cached_njit
 from tm2tf.runtime import scans
-from tm2tf.runtime.jit import cached_njit
 from tm2tf.runtime.scans import (
     BEYOND,
     DONE,
@@ -94,8 +94,8 @@ def _keep(row, first, last, source, into):
 @njit(forceinline=True)
 def _neurons(
     first_gate, first_inner, first_feed, last_feed, feeds, first_always, last_always, always,
-    start, column, value, bias, gate_bias, snap, x, tracking, active, count, stamp, pre, post,
-    fired, neuron_mark,
+    start, column, value, bias, gate_bias, snap, x, dense, tracking, active, count, stamp, pre,
+    post, fired, neuron_mark,
 ):  # fmt: skip
     """Compute a feed-forward layer's neurons into `post`; return how many were looked at.
 
@@ -112,7 +112,7 @@ def _neurons(
     for i in range(ZERO, last_feed - first_feed if few else count):
         d = feeds[first_feed + i] if few else active[i]
         held = x[d]
-        if held == 0.0:
+        if held == 0.0 and not dense:
             continue
         row = first_gate + d
         for j in range(start[row], start[row + ONE]):
@@ -136,8 +136,8 @@ def _neurons(
 
 @njit(forceinline=True)
 def _argmax(
-    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, tracking,
-    active, count, stamp, logits, token_mark, candidates,
+    first, first_feed, last_feed, feeds, start, column, value, logit_bias, by_bias, x, dense,
+    tracking, active, count, stamp, logits, token_mark, candidates,
 ):  # fmt: skip
     """Return the token with the greatest logit, ties to the lower id."""
     touched = ZERO
@@ -145,7 +145,7 @@ def _argmax(
     for i in range(ZERO, last_feed - first_feed if few else count):
         d = feeds[first_feed + i] if few else active[i]
         held = x[d]
-        if held == 0.0:
+        if held == 0.0 and not dense:
             continue
         for j in range(start[first + d], start[first + d + ONE]):
             token = column[j]
@@ -210,7 +210,7 @@ def advance(plan, state, means, given, tokens, probes, streams):  # noqa: C901, 
     # would break on a class that a later version has moved.
     (
         start, column, value, bias, at, heads, layer_heads, gate_bias, always, layer_always, feeds,
-        layer_feeds, snap, logit_bias, by_bias, stops, probe_kinds, bound, d_model,
+        layer_feeds, snap, logit_bias, by_bias, stops, probe_kinds, bound, d_model, dense,
     ) = plan  # fmt: skip
     (
         scalars, sums, before, cells, known, floor, floor_value, _, distinct, places,
@@ -221,7 +221,7 @@ def advance(plan, state, means, given, tokens, probes, streams):  # noqa: C901, 
     fed, emitted, status = 0, 0, RUNNING
     layers, width = np.uint64(layer_heads.shape[0] - 1), np.uint64(d_model)
     slots, lowest, turns = np.uint64(known.shape[0]), scalars[LOWEST], np.uint64(ring.shape[0])
-    recording, tracking = streams.shape[0] > 0, d_model > SMALL
+    recording, tracking = streams.shape[0] > 0, d_model > SMALL and not dense
     token = given[0]
     while emitted < tokens.shape[0] and status == RUNNING:
         position = scalars[DONE] + 1
@@ -317,7 +317,7 @@ def advance(plan, state, means, given, tokens, probes, streams):  # noqa: C901, 
                 break
             for h in range(layer_heads[layer], layer_heads[layer + ONE]):
                 for c in range(heads[h, THREE], heads[h, THREE] + heads[h, FOUR]):
-                    if brought[c] != 0.0:
+                    if brought[c] != 0.0 or dense:
                         count = _scatter(
                             at[OUTS] + c, brought[c], start, column, value, x, tracking, active,
                             mark, count, position,
@@ -325,12 +325,12 @@ def advance(plan, state, means, given, tokens, probes, streams):  # noqa: C901, 
             looked = _neurons(
                 at[GATES] + layer * width, at[INNER], layer_feeds[layer], layer_feeds[layer + ONE],
                 feeds, layer_always[layer], layer_always[layer + ONE], always, start, column,
-                value, bias, gate_bias, snap, x, tracking, active, count, position, pre, post,
-                fired, neuron_mark,
+                value, bias, gate_bias, snap, x, dense, tracking, active, count, position, pre,
+                post, fired, neuron_mark,
             )  # fmt: skip
             for i in range(ZERO, looked):
                 neuron = fired[i]
-                if post[neuron] != 0.0:
+                if post[neuron] != 0.0 or dense:
                     count = _scatter(
                         at[MLP_OUT] + neuron, post[neuron], start, column, value, x, tracking,
                         active, mark, count, position,
@@ -341,7 +341,7 @@ def advance(plan, state, means, given, tokens, probes, streams):  # noqa: C901, 
             scalars[DONE] = position
             winner = _argmax(
                 at[UNEMBED], layer_feeds[layers], layer_feeds[layers + ONE], feeds, start, column,
-                value, logit_bias, by_bias, x, tracking, active, count, position, logits,
+                value, logit_bias, by_bias, x, dense, tracking, active, count, position, logits,
                 token_mark, candidates,
             )  # fmt: skip
             fed += 1

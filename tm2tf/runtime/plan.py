@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class Plan(NamedTuple):
     component; how many; one more than the offset). `feeds` lists the directions that feed each
     layer's gates and, last, the unembedding; `always` the neurons looked at in every pass, fed or
     not: those whose gate is open unfed, and all of a layer that has few; `stops` the tokens that
-    end a call, as they have an outcome or cut the context.
+    end a call, as they have an outcome or cut the context; `dense`: nothing that is 0 is skipped.
     """
 
     start: np.ndarray
@@ -62,6 +63,7 @@ class Plan(NamedTuple):
     probe_kinds: np.ndarray
     key_bound: float
     d_model: int
+    dense: bool
 
 
 @dataclass
@@ -73,15 +75,32 @@ class _Rows:
     values: list[np.ndarray] = field(default_factory=list)
     biases: list[np.ndarray] = field(default_factory=list)
     rows: int = 0
+    dense: bool = False
 
-    def add(self, matrices: Iterable[Matrix], bias: np.ndarray | None = None) -> int:
-        """Append the rows of matrices; return the number of the first."""
+    def add(
+        self,
+        matrices: Iterable[Matrix],
+        bias: np.ndarray | None = None,
+        shifts: Iterable[int] = (),
+        labels: bool = False,
+    ) -> int:
+        """Append the rows of matrices; return the number of the first.
+
+        `shifts` are added to the columns, for each matrix. `labels`: these are no weights, and
+        have no zeros.
+        """
         first = self.rows
-        for matrix in matrices:
-            self.counts.append(np.diff(matrix.starts))
-            self.columns.append(matrix.columns)
-            self.values.append(matrix.values)
-            self.rows += matrix.shape[0]
+        for matrix, shift in zip(matrices, chain(shifts, repeat(0)), strict=False):
+            rows, width = matrix.shape
+            if self.dense and not labels:
+                self.counts.append(np.full(rows, width))
+                self.columns.append(np.tile(np.arange(width) + shift, rows))
+                self.values.append(matrix.dense().ravel())
+            else:
+                self.counts.append(np.diff(matrix.starts))
+                self.columns.append(matrix.columns + shift)
+                self.values.append(matrix.values)
+            self.rows += rows
         self.biases.append(np.zeros(self.rows - first) if bias is None else bias)
         return first
 
@@ -134,21 +153,20 @@ def _head_table(heads: Sequence[Head]) -> np.ndarray:
     return np.array(rows, dtype=np.uint64).reshape(len(heads), 6)
 
 
-def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
-    """Return the flat form of weights, with these features to be reported at every pass."""
+def make_plan(weights: Weights, probes: Sequence[str], dense: bool = False) -> Plan:
+    """Return the flat form of weights, with these features to be reported at every pass.
+
+    `dense`: with every weight and every direction, those that are 0 too.
+    """
     heads = [head for layer in weights.layers for head in layer.heads]
     mlps = [layer.feed_forward for layer in weights.layers]
     neurons = np.cumsum([0, *(len(mlp.neurons) for mlp in mlps)])
     always = [
-        np.flatnonzero((mlp.b_gate > 0) | (len(mlp.neurons) <= FEW)) + first
-        for mlp, first in zip(mlps, neurons, strict=False)
-    ]
-    gates = [
-        Matrix(mlp.W_gate.shape, mlp.W_gate.starts, mlp.W_gate.columns + first, mlp.W_gate.values)
+        np.flatnonzero((mlp.b_gate > 0) | dense | (len(mlp.neurons) <= FEW)) + first
         for mlp, first in zip(mlps, neurons, strict=False)
     ]
     readouts = probed(weights, probes)
-    rows = _Rows()
+    rows = _Rows(dense=dense)
     firsts = (
         rows.add([weights.W_E]),
         rows.add([Matrix.from_dense(weights.W_pos[None, :])]),
@@ -158,14 +176,18 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
         ),
         rows.add(head.W_V.transposed() for head in heads),
         rows.add(head.W_O for head in heads),
-        rows.add(gates),
+        rows.add((mlp.W_gate for mlp in mlps), shifts=neurons[:-1].tolist()),
         rows.add((mlp.W_in.transposed() for mlp in mlps), _joined(mlp.b_in for mlp in mlps)),
         rows.add(mlp.W_out for mlp in mlps),
         rows.add([weights.W_U]),
-        rows.add(_probe_rows(readouts, weights.d_model), np.array([r.constant for r in readouts])),
+        rows.add(
+            _probe_rows(readouts, weights.d_model),
+            np.array([r.constant for r in readouts]),
+            labels=True,
+        ),
     )
     feeds = [
-        np.flatnonzero(np.diff(matrix.starts))
+        np.flatnonzero(np.diff(matrix.starts) > -dense)
         for matrix in (*(mlp.W_gate for mlp in mlps), weights.W_U)
     ]
     return Plan(
@@ -188,4 +210,5 @@ def make_plan(weights: Weights, probes: Sequence[str]) -> Plan:
         probe_kinds=np.array([PROBED[type(r.feature)] for r in readouts], dtype=np.uint8),
         key_bound=float(weights.bounds.key),
         d_model=weights.d_model,
+        dense=dense,
     )

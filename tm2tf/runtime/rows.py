@@ -60,6 +60,16 @@ class RowFollower:
         self._begun = given[:0]  # what there is of the row that is being written
 
     @property
+    def kernel(self) -> str | None:
+        """The kernel that runs, where there are several."""
+        return self._runner.kernel
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is another one than was asked for."""
+        return self._runner.reason
+
+    @property
     def attention(self) -> str:
         """How lookups are evaluated."""
         return self._runner.attention
@@ -77,12 +87,20 @@ class RowFollower:
         """Take up to `count` more steps and return what the weights said of each."""
         return Told.join(self._go(count, tell=True), 1)
 
+    def speak(self, count: int) -> None:
+        """Return None: steps can only be told."""
+        return
+
     def finish(self) -> bool:
         """Find out whether the run is over here; return whether it is."""
         before = self.steps
         while self.outcome is None and self.trouble is None and self.steps == before:
             self._take(self._missing(1), tell=False)
         return self.outcome is not None and self.steps == before
+
+    def cases(self) -> None:
+        """Return None: cases are not counted."""
+        return
 
     def end(self) -> tuple[str, tuple[Tape, ...]]:
         """Return the state and the tape of the last row that was written to its end."""

@@ -16,8 +16,8 @@ from tm2tf.machine.spec import Configuration, Outcome, Tape
 from tm2tf.runtime.follow import follow
 from tm2tf.runtime.told import Follower
 
-CHUNK = 1_000_000
-"""Most steps taken between two looks at the clock: about half a second of the kernel."""
+CHUNK = 2**26
+"""Most steps taken between two looks at the clock: about half a second of the fastest kernel."""
 
 FIRST_CHUNK = 1024
 """Steps taken before the first look; then halved or doubled, whatever the runtime's speed."""
@@ -41,6 +41,9 @@ class Result:
         peak_context: the longest context, in tokens (in a looped model: positions).
         widened: how often the window of a looped model was doubled for this run.
         attention: how lookups were evaluated: "index", "scan", or "argmax over the prefix".
+        kernel: which kernel ran, where the runtime has several; `reason`: why it is another one
+            than was asked for (None if it is not).
+        cases: how often each symbol was met in each state, if that was counted.
         seconds: from the prompt to the last token, without compiling.
     """
 
@@ -61,6 +64,9 @@ class Result:
     seconds: float
     interrupted: bool = False
     widened: int = 0
+    kernel: str | None = None
+    reason: str | None = None
+    cases: dict[tuple[str, str], int] | None = None
 
 
 def run(
@@ -72,9 +78,13 @@ def run(
     device: str = "auto",
     dtype: str = "float64",
     grow: bool = True,
+    kernel: str | None = None,
+    counting: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Result:
     """Run compiled weights from a start configuration and return how it ended.
+
+    With `counting`, the fast kernels count how often each symbol was met in each state.
 
     An interrupt (Ctrl-C) ends the run at the next look at the clock, with the result so far; a
     second one raises KeyboardInterrupt.
@@ -83,7 +93,10 @@ def run(
         BoundError: the run leaves the range in which the weights are exact, or their tape.
         ArtifactError: the weights emit what no run may hold.
     """
-    follower = follow(compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow)
+    follower = follow(
+        compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow, kernel=kernel,
+        counting=counting,
+    )  # fmt: skip
     began = time.perf_counter()
     size, interrupted = FIRST_CHUNK, False
     with interrupts() as noted:
@@ -106,6 +119,7 @@ def run(
     steps, passes, state, outcome = (
         follower.steps, follower.passes, follower.state, follower.outcome
     )  # fmt: skip
+    cases = follower.cases() if counting else None
     _, tapes = follower.end()
     blank = compiled.machine.blank
     return Result(
@@ -126,6 +140,9 @@ def run(
         seconds=seconds,
         interrupted=interrupted,
         widened=follower.widened,
+        kernel=follower.kernel,
+        reason=follower.reason,
+        cases=cases,
     )
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64, UInt16, UInt32
 
 from tm2tf.errors import ArtifactError, BoundError, InputError, NotFoundError
 from tm2tf.runtime.memory import Memory
 from tm2tf.weights.model import Readout, Weights
+
+KERNELS, DEFAULT = ("dense", "sparse", "evaluated", "folded"), "evaluated"
+"""The kernels of the runtime "kernel", from the most general on; see `runtime.kernel`."""
 
 DTYPES = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}
 """The floating-point formats that torch computes in, with their significant bits."""
@@ -29,6 +32,48 @@ class Emitted:
     probes: Int64[np.ndarray, "count features"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """Where a probed feature is found.
+
+    Attributes:
+        lookup: the lookup that brings it; -1: it depends on the token alone (or is an integer).
+        table: by the class of what was found, or by the token.
+        ratios: for integers, what each address counts in it; then `table` has the rest.
+    """
+
+    lookup: int
+    table: Int64[np.ndarray, " values"]
+    ratios: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What happened at each pass of a run, where features depend on little.
+
+    Attributes:
+        standing: the token at which the first pass stood; the others stand at the one emitted last.
+        tokens: what they emitted.
+        addresses: what each lookup asked for; `found`: the class of what it brought.
+        odd: whether others than plain tokens may stand among them.
+    """
+
+    standing: int
+    tokens: UInt32[np.ndarray, " count"]
+    addresses: Int64[np.ndarray, "count lookups"]
+    found: UInt16[np.ndarray, "count lookups"]
+    odd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Tokens emitted and not listed: how many, the last one, and where that one's pass stood."""
+
+    count: int
+    stood: int
+    last: int
+
+
 class Runner(Protocol):
     """One sequence being generated, greedily.
 
@@ -39,7 +84,21 @@ class Runner(Protocol):
 
     name: str
     device: str
-    attention: str
+
+    @property
+    def kernel(self) -> str | None:
+        """The kernel that runs (None: there is one way only)."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is another one than was asked for."""
+        ...
+
+    @property
+    def attention(self) -> str:
+        """How lookups are evaluated."""
+        ...
 
     @property
     def context(self) -> int:
@@ -62,12 +121,42 @@ class Runner(Protocol):
         """
         ...
 
+    def skip(self, count: int, through: Bool[np.ndarray, " d_vocab"]) -> Skipped | None:
+        """Emit up to `count` tokens without listing them.
+
+        It stops behind a token that is not among `through`, or has an outcome. None, having done
+        nothing, where they must be listed.
+        """
+        ...
+
+    def record(
+        self, count: int, plain: Bool[np.ndarray, " d_vocab"]
+    ) -> tuple[Record, tuple[Probe, ...]] | None:
+        """Emit as `advance` does; return what happened, and where each probed feature is in it.
+
+        It stands until the next call. None, having done nothing, where features are read off the
+        residual stream.
+        """
+        ...
+
     def settle(self) -> dict[str, int]:
         """Process the last emitted token, emitting nothing; return the probes after it by name."""
         ...
 
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
+        ...
+
+    def cases(self) -> dict[tuple[int, int], int] | None:
+        """Return how often a token stood where a class of values was found.
+
+        By one of the tokens that lead to the same there, and the class. None if it was not counted.
+        """
+        ...
+
+    @property
+    def read_by(self) -> tuple[Probe, ...]:
+        """Where each probed feature is found, if not in the residual stream (then none)."""
         ...
 
     def memory(self, head: str) -> Memory:

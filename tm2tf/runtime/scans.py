@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from tm2tf.runtime.jit import cached_njit
+from tm2tf.jit import cached_njit
 
 RUNNING, STOPPED, IRREGULAR, BEYOND, NO_CELL, NO_ROW, NO_TURN = range(7)
 """How a call of `advance` ended: out of passes; a token with an outcome or one that cuts; in head

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from tm2tf.runtime import passes, scans
 from tm2tf.runtime.memory import Memory, addresses_of, decode, lookup
 from tm2tf.runtime.plan import SCANNED, Plan, make_plan
-from tm2tf.runtime.runner import Context, Emitted, beyond
+from tm2tf.runtime.runner import Context, Emitted, Probe, beyond
 from tm2tf.weights.model import Weights
 
 FIRST_CELLS = 1024
@@ -116,20 +116,30 @@ def _empty_state(plan: Plan) -> State:
     )
 
 
-class KernelRunner:
-    """A run of one sequence through the kernel. See `runner.Runner` for the methods.
+class SparseRunner:
+    """A run of one sequence through the kernel `sparse` or `dense`. See `runner.Runner`.
 
     `scanning` is whether no head may use the index, whatever its keys; `_begin` heeds it.
+    `dense`: no weight and no direction is left out, though it be 0.
     """
 
     name = "kernel"
     device = "cpu"
+    reason: str | None = None
+    read_by: tuple[Probe, ...] = ()
 
-    def __init__(self, weights: Weights, prompt: Sequence[int], probes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        prompt: Sequence[int],
+        probes: Sequence[str] = (),
+        dense: bool = False,
+    ) -> None:
         self.weights = weights
+        self.kernel = "dense" if dense else "sparse"
         self.prompt = np.array(prompt, dtype=np.uint64)
         self.probes = tuple(probes)
-        self.plan = make_plan(weights, self.probes)
+        self.plan = make_plan(weights, self.probes, dense)
         self._flat_plan = tuple(self.plan)
         self._means = any(head.kind == "mean" for layer in weights.layers for head in layer.heads)
         self._ends = [token.outcome is not None for token in weights.tokens]
@@ -184,6 +194,10 @@ class KernelRunner:
     def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome."""
         return self._advance(count, np.zeros((0, self.weights.d_model)), probe)
+
+    def skip(self, count: int, through: Bool[np.ndarray, " d_vocab"]) -> None:
+        """Return None: every token is listed."""
+        return
 
     def streams(self) -> Float64[np.ndarray, "layers_and_one d_model"]:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
@@ -289,6 +303,10 @@ class KernelRunner:
             left = emitted - self.emitted
             self.emitted += len(self._call(left, np.zeros((0, self.weights.d_model)))[0])
         return self._call(count, streams, probe)
+
+    def cases(self) -> None:
+        """Return None: cases are not counted."""
+        return
 
     def memory(self, head: str) -> Memory:
         """Return what the "latest" head called `head` would bring, by address."""

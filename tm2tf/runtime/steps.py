@@ -11,8 +11,8 @@ from jaxtyping import Int64
 from tm2tf.compiler import Compiled, Start
 from tm2tf.machine.spec import Configuration, Tape
 from tm2tf.runtime.memory import Memory
-from tm2tf.runtime.runner import Emitted, Runner, probed
-from tm2tf.runtime.told import NO_MOVE, Told, Words
+from tm2tf.runtime.runner import Emitted, Probe, Runner, probed
+from tm2tf.runtime.told import NO_MOVE, Key, Spoken, Told, Words
 
 STRAY = 4096
 """Tokens without a step, beyond four times the longest context, after which a run is given up: a
@@ -56,6 +56,20 @@ class StepFollower:
         self._stray = 0
         self._order, said = _meanings(compiled, self._probes)
         self._kinds, self._next, self._writes, self._moves = said
+        # where every token is a step, runners need not list them, or can do so in their own way
+        self._skipping = not self._parts and not self._rebases
+        self._plain = self._kinds == STEP
+        self._key: Key | None = None
+
+    @property
+    def kernel(self) -> str | None:
+        """The kernel that runs, where there are several."""
+        return self._runner.kernel
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is another one than was asked for."""
+        return self._runner.reason
 
     @property
     def attention(self) -> str:
@@ -69,11 +83,59 @@ class StepFollower:
 
     def advance(self, count: int) -> None:
         """Take up to `count` more steps, fewer if the run is over."""
-        self._go(count, probe=False)
+        last = self.steps + count
+        while self._skipping and self.steps < last and self.outcome is None and not self.trouble:
+            skipped = self._runner.skip(last - self.steps, self._plain)
+            if skipped is None:
+                break
+            listed = np.array([skipped.stood, skipped.last][-min(skipped.count, 2) :])
+            self._leave_out(skipped.count - len(listed))
+            self._take(Emitted(listed, np.zeros((len(listed), 0), dtype=np.int64)), probe=False)
+        self._go(last - self.steps, probe=False)
 
     def tell(self, count: int) -> Told:
         """Take up to `count` more steps and return what the weights said of each."""
         return Told.join(self._go(count, probe=True), len(self._head))
+
+    def speak(self, count: int) -> Spoken | None:
+        """Take up to `count` more steps and return them as the runner has them, if it can."""
+        if self._key is None and self._skipping:
+            recorded = self._runner.record(0, self._plain)
+            self._key = None if recorded is None else self._key_of(recorded[1])
+        recorded = None if self._key is None else self._runner.record(count, self._plain)
+        if recorded is None or self._key is None:
+            return None
+        key, (record, _) = self._key, recorded
+        first, tokens = self.passes, record.tokens
+        steps = len(tokens)
+        if record.odd:
+            plain = self._plain[tokens]
+            steps = steps if plain[:-1].all() else int(np.argmin(plain)) + 1
+        listed = tokens[max(0, steps - 2) : steps].astype(np.int64)
+        self._leave_out(steps - len(listed))
+        self._take(Emitted(listed, np.zeros((len(listed), 0), dtype=np.int64)), probe=False)
+        return Spoken(key, record, first)
+
+    def _key_of(self, probes: tuple[Probe, ...]) -> Key | None:
+        """Return how steps follow from records; None if a feature does in another way."""
+        k = len(self._head)
+        state, reads, heads = probes[0], probes[1 : 1 + k], probes[1 + k :]
+        if state.lookup >= 0 or any(probe.lookup < 0 for probe in reads):
+            return None
+        units = [[t for t, ratio in enumerate(probe.ratios) if ratio] for probe in heads]
+        pairs = zip(units, heads, strict=True)
+        if any(len(unit) != 1 or probe.ratios[unit[0]] != 1 for unit, probe in pairs):
+            return None
+        return Key(
+            states=self._order[0][state.table],
+            heads_at=np.stack([probe.table for probe in heads], axis=1) + self._base,
+            next_states=self._next,
+            writes=self._writes,
+            moves=self._moves,
+            reads=tuple(o[p.table] for o, p in zip(self._order[1:], reads, strict=True)),
+            read_by=tuple(probe.lookup for probe in reads),
+            headed_by=tuple(unit[0] for unit in units),
+        )
 
     def finish(self) -> bool:
         """Find out whether the run is over here; return whether it is."""
@@ -91,6 +153,10 @@ class StepFollower:
             wanted = (last - self.steps) * (1 + self._parts)
             told += self._take(self._runner.advance(wanted, probe=probe), probe)
         return told
+
+    def _leave_out(self, steps: int) -> None:
+        """Count steps, one a pass, behind which there are others to take note of."""
+        self.passes, self.steps = self.passes + steps, self.steps + steps
 
     def _take(self, emitted: Emitted, probe: bool) -> list[Told]:
         """Take note of emitted tokens; return what they tell, if probed, one part a context."""
@@ -149,6 +215,22 @@ class StepFollower:
             passes=self.passes + rows,
         )
 
+    def cases(self) -> dict[tuple[str, str], int] | None:
+        """Return how often each symbol was met in each state, if that was counted."""
+        counted = self._runner.cases()
+        key = None if counted is None else self._key_of(self._runner.read_by)
+        if counted is None or key is None:
+            return None
+        states, symbols = self.compiled.machine.states, self.compiled.machine.symbols
+        met: dict[tuple[str, str], int] = {}
+        for (token, value), times in counted.items():
+            state, symbol = int(key.states[token]), int(key.reads[0][value])
+            if state < 0 or symbol < 0:
+                return None
+            pair = states[state], symbols[symbol]
+            met[pair] = met.get(pair, 0) + times
+        return met
+
     def end(self) -> tuple[str, tuple[Tape, ...]]:
         """Let the weights process their last token; return the state and tapes they then hold."""
         machine, naming = self.compiled.machine, self.compiled.naming
@@ -180,16 +262,15 @@ def _meanings(
     numbers = [words.of_probe(r, kind) for r, kind in zip(readouts, order, strict=False)]
     of_role = {"step": STEP, "cut": CUT, "part": PART, "summary": PART, "end": PART}
     kinds = np.array([of_role.get(token.role, STRANGE) for token in tokens], dtype=np.int8)
+    steps = np.flatnonzero(kinds == STEP)
+    said = [tokens[number].values for number in steps.tolist()]
     following = np.full(len(tokens), -1, dtype=np.int64)
     writes = np.full((len(tokens), k), -1, dtype=np.int64)
     moves = np.full((len(tokens), k), NO_MOVE, dtype=np.int64)
-    for number, token in enumerate(tokens):
-        if token.role != "step":
-            continue
-        following[number] = words.state(token.values.get("state"))
-        for t in range(k):
-            writes[number, t] = words.symbol(token.values.get(f"tape{t}.write"))
-            moves[number, t] = token.values.get(f"tape{t}.move", 0)
+    following[steps] = [words.state(values.get("state")) for values in said]
+    for t, (write, move) in enumerate((f"tape{t}.write", f"tape{t}.move") for t in range(k)):
+        writes[steps, t] = [words.symbol(values.get(write)) for values in said]
+        moves[steps, t] = [values.get(move, 0) for values in said]
     return numbers, (kinds, following, writes, moves)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 
 from tm2tf.compiler import Compiled, Start
 from tm2tf.machine.spec import Tape
+from tm2tf.runtime.runner import Record
 from tm2tf.weights.model import Readout
 
 NOTHING, UNCLEAR, FOREIGN = -1, -2, -3
@@ -46,6 +47,58 @@ class Told:
         return Told(*(np.concatenate([getattr(p, n) for p in listed]) for n in Told.__slots__))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """What weights say of a step, by the tokens and values that a `Spoken` is made of.
+
+    Numbers are as in `Told`. T lookups, k tapes.
+
+    Attributes:
+        states, heads_at: by the token that stands there: the state, and what is added to addresses.
+        next_states, writes, moves: by the token that is emitted.
+        reads: for each tape, by the class of what was found: the symbol.
+        read_by, headed_by: for each tape the lookup that finds its symbol, and whose address is
+            its head's.
+    """
+
+    states: Int64[np.ndarray, " d_vocab"]
+    heads_at: Int64[np.ndarray, "d_vocab k"]
+    next_states: Int64[np.ndarray, " d_vocab"]
+    writes: Int64[np.ndarray, "d_vocab k"]
+    moves: Int64[np.ndarray, "d_vocab k"]
+    reads: tuple[Int64[np.ndarray, " classes"], ...]
+    read_by: tuple[int, ...]
+    headed_by: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spoken:
+    """Steps as the weights tell them, one a pass, not yet in the machine's numbers.
+
+    `key` says how these follow. It stands until the follower is asked again.
+    """
+
+    key: Key
+    record: Record
+    first: int
+
+    def told(self, count: int) -> Told:
+        """Return the first `count` of the steps in the machine's numbers."""
+        key, tokens = self.key, self.record.tokens[:count].astype(np.int64)
+        standing = np.concatenate([[self.record.standing], tokens])[:count]
+        found, addresses = self.record.found[:count], self.record.addresses[:count]
+        reads = [table[found[:, t]] for table, t in zip(key.reads, key.read_by, strict=True)]
+        return Told(
+            states=key.states[standing],
+            reads=np.stack(reads, axis=1),
+            heads=addresses[:, list(key.headed_by)] + key.heads_at[standing],
+            next_states=key.next_states[tokens],
+            writes=key.writes[tokens],
+            moves=key.moves[tokens],
+            passes=self.first + np.arange(len(tokens)),
+        )
+
+
 class Follower(Protocol):
     """A run of compiled weights, followed as a run of their machine.
 
@@ -72,6 +125,16 @@ class Follower(Protocol):
     widened: int
 
     @property
+    def kernel(self) -> str | None:
+        """The kernel that runs, where there are several."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is another one than was asked for."""
+        ...
+
+    @property
     def attention(self) -> str:
         """How lookups are evaluated."""
         ...
@@ -89,10 +152,24 @@ class Follower(Protocol):
         """Take up to `count` more steps and return what the weights said of each."""
         ...
 
+    def speak(self, count: int) -> Spoken | None:
+        """Take up to `count` more steps, as `tell` does, and return them as the runner has them.
+
+        None, having done nothing, where they can only be told.
+        """
+        ...
+
     def finish(self) -> bool:
         """Find out whether the run is over here, for want of a transition; return whether it is.
 
         Nothing can be asked but `end` afterwards.
+        """
+        ...
+
+    def cases(self) -> dict[tuple[str, str], int] | None:
+        """Return how often each symbol was met in each state.
+
+        None unless that was counted: on one tape, by the fast kernels, where it was asked for.
         """
         ...
 

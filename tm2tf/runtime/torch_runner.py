@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from tm2tf.errors import InputError
 from tm2tf.runtime.memory import Memory, addresses_of, decode, lookup
 from tm2tf.runtime.model import LatestHead, Transformer
-from tm2tf.runtime.runner import Context, Emitted, beyond, check_dtype, probed
+from tm2tf.runtime.runner import Context, Emitted, Probe, beyond, check_dtype, probed
 from tm2tf.runtime.threads import few_threads
 from tm2tf.weights.model import Weights
 
@@ -28,6 +28,9 @@ class TorchRunner:
 
     name = "torch"
     attention = "argmax over the prefix"
+    kernel: str | None = None
+    reason: str | None = None
+    read_by: tuple[Probe, ...] = ()
 
     def __init__(
         self,
@@ -60,6 +63,14 @@ class TorchRunner:
         """The tokens fed in the longest context so far."""
         return self._context.peak
 
+    def record(self, count: int, plain: Bool[np.ndarray, " d_vocab"]) -> None:
+        """Return None: features are read off the residual stream."""
+        return
+
+    def skip(self, count: int, through: Bool[np.ndarray, " d_vocab"]) -> None:
+        """Return None: every token is listed."""
+        return
+
     def advance(self, count: int, *, probe: bool = True) -> Emitted:
         """Emit up to `count` more tokens, fewer if one of them has an outcome."""
         tokens: list[int] = []
@@ -85,6 +96,10 @@ class TorchRunner:
         """Emit one more token; return that pass's residual stream, by layer, embedding first."""
         self._feed()
         return np.stack([_numbers(x[0, -1]) for x in self.model.stream])
+
+    def cases(self) -> None:
+        """Return None: cases are not counted."""
+        return
 
     def memory(self, head: str) -> Memory:
         """Return what the "latest" head called `head` would bring, by address."""

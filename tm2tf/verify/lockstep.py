@@ -26,14 +26,12 @@ from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
 from tm2tf.runtime.follow import follow
 from tm2tf.runtime.run import tape_full
 from tm2tf.runtime.told import Follower, Told
+from tm2tf.verify.ahead import Chunk, chunks
 from tm2tf.verify.locate import SEARCHED, Divergence, locate
-from tm2tf.verify.reader import Mismatch, compare, furthest
+from tm2tf.verify.reader import Codes, Mismatch, compare, furthest
 from tm2tf.verify.reference import check_reference, reference_steps
 from tm2tf.verify.table_simulator import Steps, TableSimulation, fits
 from tm2tf.weights.folder import weights_sha256
-
-CHUNK = 65_536
-"""Steps compared at once: arrays of a few MB, whatever the length of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ def lockstep(
     device: str = "auto",
     dtype: str = "float64",
     grow: bool = True,
+    kernel: str | None = None,
     max_steps: int | None = None,
     reference: bool = True,
     explain: bool = True,
@@ -97,34 +96,36 @@ def lockstep(
         count = count if max_steps is None else min(count, max_steps)
         interpreted = check_reference(compiled, start, count)
     table = TableSimulation(machine, start)
-    follower = follow(compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow)
+    follower = follow(
+        compiled, start, runtime=runtime, device=device, dtype=dtype, grow=grow, kernel=kernel
+    )
+    comparing = _Comparing(follower, Codes(machine, table.table), on_told)
     divergence: Divergence | None = None
-    while divergence is None and table.outcome is None:
-        first = table.steps
-        left = CHUNK if max_steps is None else min(CHUNK, max_steps - first)
-        if left == 0:
-            break
-        steps = table.advance(left)
+    outcome, agreed = table.outcome, 0
+    for chunk in chunks(table, max_steps):
+        first, outcome = chunk.first, chunk.outcome
         try:
-            found = _compare_chunk(follower, table, steps, on_told)
+            found = comparing.compare(chunk)
         except BoundError as error:
-            if _rightly(error, follower, steps, start, follower.steps - first):
+            if _rightly(error, follower, chunk.steps, start, follower.steps - first):
                 raise
             divergence = Divergence(first + 1, "", "address", "within the bound", str(error))
             break
         if found is not None:
             divergence = locate(follower, first, found, SEARCHED if explain and reference else 0)
-        elif on_progress is not None:
-            on_progress(table.steps)
+            break
+        agreed = chunk.last
+        if on_progress is not None:
+            on_progress(agreed)
     shared = reference and compiled.construction.shared
-    agreed = table.steps if divergence is None else max(0, divergence.step - 1)
+    agreed = agreed if divergence is None else max(0, divergence.step - 1)
     passes, peak = follower.passes, follower.peak
     if divergence is None:
         divergence = _compare_end(follower, table, expected)
     return Check(
         machine=machine.name,
         construction=compiled.weights.construction,
-        outcome=table.outcome or "step-limit",
+        outcome=outcome or "step-limit",
         steps=agreed,
         forward_passes=passes,
         peak_context=peak,
@@ -148,43 +149,63 @@ def _rightly(
             return True
 
 
-def _compare_chunk(
-    follower: Follower,
-    table: TableSimulation,
-    steps: Steps,
-    on_told: Callable[[Told], None] | None,
-) -> Mismatch | None:
-    """Let the weights take the steps that the table just took; return the first difference.
+@dataclass(slots=True)
+class _Comparing:
+    """The weights beside the machine's steps."""
 
-    Raises:
-        BoundError: the weights say rightly that a head left their tape.
-    """
-    count = len(steps.states)
-    told = follower.tell(count)
-    if on_told is not None:
-        on_told(told)
-    got = len(told.states)
-    found = compare(table.machine, steps, told)
-    if found is not None:
-        return found
-    at = int(told.passes[-1]) if got else -1
-    if follower.trouble is not None:
-        return Mismatch(got, follower.passes, "token", "a step", follower.trouble)
-    if follower.outcome == "tape-full":
-        if _leaves(follower, steps, got):
-            raise tape_full(follower)
-        return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "tape-full")
-    if got < count and follower.passes - 1 > at:  # a token that stands for no step ended it
-        state = table.machine.states[steps.next_states[got]]
-        return Mismatch(got, follower.passes - 1, "next.state", state, "none")
-    if got < count:
-        return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "the run is over")
-    if table.stuck:
-        follower.finish()
-    if follower.outcome != table.outcome:
-        words = (str(table.outcome), str(follower.outcome))
-        return Mismatch(max(0, got - 1), at, "outcome", *words)
-    return None
+    follower: Follower
+    codes: Codes
+    on_told: Callable[[Told], None] | None
+
+    def compare(self, chunk: Chunk) -> Mismatch | None:
+        """Let the weights take the steps that the machine took; return the first difference.
+
+        Raises:
+            BoundError: the weights say rightly that a head left their tape.
+        """
+        follower, steps, count = self.follower, chunk.steps, len(chunk.steps.rows)
+        got, at, found = self._steps(steps)
+        if found is not None:
+            return found
+        if follower.trouble is not None:
+            return Mismatch(got, follower.passes, "token", "a step", follower.trouble)
+        if follower.outcome == "tape-full":
+            if _leaves(follower, steps, got):
+                raise tape_full(follower)
+            return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "tape-full")
+        if got < count and follower.passes - 1 > at:  # a token that stands for no step ended it
+            state = follower.compiled.machine.states[steps.next_states[got]]
+            return Mismatch(got, follower.passes - 1, "next.state", state, "none")
+        if got < count:
+            return Mismatch(max(0, got - 1), at, "outcome", "the run goes on", "the run is over")
+        if chunk.stuck:
+            follower.finish()
+        if follower.outcome != chunk.outcome:
+            words = (str(chunk.outcome), str(follower.outcome))
+            return Mismatch(max(0, got - 1), at, "outcome", *words)
+        return None
+
+    def _steps(self, steps: Steps) -> tuple[int, int, Mismatch | None]:
+        """Let the weights take as many steps.
+
+        Return how many they took, the pass that emitted the last one (-1: none), and the first
+        difference.
+        """
+        follower, count, before = self.follower, len(steps.rows), self.follower.steps
+        quick = self.codes.exact and self.on_told is None and count
+        spoken = follower.speak(count) if quick else None
+        machine = follower.compiled.machine
+        if spoken is not None:
+            got = follower.steps - before
+            same = self.codes.agreed(steps, spoken)
+            if same < got:
+                return got, spoken.first + same, compare(machine, steps, spoken.told(same + 1))
+            return got, spoken.first + got - 1 if got else -1, None
+        told = follower.tell(count)
+        if self.on_told is not None:
+            self.on_told(told)
+        at = int(told.passes[-1]) if len(told.passes) else -1
+        return len(told.states), at, compare(machine, steps, told)
 
 
 def _leaves(follower: Follower, steps: Steps, told: int) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
+from tm2tf.jit import cached_njit
 from tm2tf.machine.spec import Configuration, Machine
 from tm2tf.runtime.configurations import NOWHERE
-from tm2tf.runtime.told import FOREIGN, NO_MOVE, NOTHING, UNCLEAR, Told
-from tm2tf.verify.table_simulator import Steps
+from tm2tf.runtime.told import FOREIGN, NO_MOVE, NOTHING, UNCLEAR, Key, Spoken, Told
+from tm2tf.verify.table_simulator import Steps, Table
 
 _MOVES = {-1: "L", 0: "S", 1: "R", NO_MOVE: "none"}
 _WORDS = {NOTHING: "none", UNCLEAR: "unclear", FOREIGN: "unknown"}
@@ -46,6 +50,75 @@ def compare(machine: Machine, steps: Steps, told: Told) -> Mismatch | None:
             words = (_word(machine, kind, int(want[row])), _word(machine, kind, int(got[row])))
             found.append(Mismatch(row, int(told.passes[row]), name, *words))
     return min(found, key=lambda mismatch: mismatch.row) if found else None
+
+
+class Codes:
+    """Steps as one number each, of the machine's table and of what weights say: they agree or not.
+
+    Digits are the state, the symbols read, the next state, the symbols written and the moves. Heads
+    are compared by themselves.
+    """
+
+    LEAST = -9
+    """The least digit: `NO_MOVE`. All that is less or too large counts as one more."""
+
+    def __init__(self, machine: Machine, table: Table) -> None:
+        k = machine.tapes
+        states, symbols = len(machine.states), len(machine.symbols)
+        sizes = [states, *[symbols] * k, states, *[symbols] * k, *[2] * k]
+        self._sizes = [size - self.LEAST + 1 for size in sizes]
+        self._weights = [math.prod(self._sizes[:i]) for i in range(len(sizes))]
+        self.exact = math.prod(self._sizes) < 2**63
+        self._k = k
+        if self.exact:
+            columns = (table.states, *table.reads.T, table.next_states, *table.writes.T)
+            self._rows = self._sum(0, (*columns, *table.moves.T))
+        self._tables: tuple[Key, tuple[np.ndarray, ...]] | None = None
+
+    def _sum(self, first: int, columns: Sequence[np.ndarray]) -> Int64[np.ndarray, " rows"]:
+        """Return digits from number `first` on as one number."""
+        total = np.zeros(len(columns[0]), dtype=np.int64)
+        pairs = zip(columns, self._sizes[first:], self._weights[first:], strict=False)
+        for column, size, weight in pairs:
+            total += np.clip(column.astype(np.int64) - self.LEAST, 0, size - 1) * weight
+        return total
+
+    def agreed(self, steps: Steps, spoken: Spoken) -> int:
+        """Return how many steps agree before the first that differs; steps not spoken do not."""
+        record, key = spoken.record, spoken.key
+        if self._tables is None or self._tables[0] is not key:
+            reads = np.zeros((self._k, max(map(len, key.reads))), dtype=np.int64)
+            for t, table in enumerate(key.reads):
+                reads[t, : len(table)] = self._sum(1 + t, [table])
+            emitted = (key.next_states, *key.writes.T, *key.moves.T)
+            tables = (self._sum(0, [key.states]), self._sum(1 + self._k, emitted), reads)
+            lookups = (np.array(key.read_by), np.array(key.headed_by))
+            self._tables = key, (*tables, *lookups, key.heads_at)
+        return int(
+            _agreed(
+                self._rows, steps.rows, steps.heads, record.standing, record.tokens, record.found,
+                record.addresses, *self._tables[1],
+            )
+        )  # fmt: skip
+
+
+@cached_njit(nogil=True)
+def _agreed(  # type: ignore[no-untyped-def]
+    codes, rows, heads, standing, tokens, found, addresses, by_standing, by_token, by_found,
+    read_by, headed_by, heads_at,
+):  # fmt: skip
+    """Return how many rows agree with what was recorded."""
+    token, tapes = np.uint64(standing), heads.shape[1]
+    for i in range(min(rows.shape[0], tokens.shape[0])):
+        code = by_standing[token]
+        for t in range(tapes):
+            code += by_found[t, np.uint64(found[i, read_by[t]])]
+            if heads[i, t] != addresses[i, headed_by[t]] + heads_at[token, t]:
+                return i
+        token = np.uint64(tokens[i])
+        if code + by_token[token] != codes[np.uint64(rows[i])]:
+            return i
+    return min(rows.shape[0], tokens.shape[0])
 
 
 def _columns(

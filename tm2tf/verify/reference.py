@@ -22,8 +22,8 @@ from tm2tf.program.looped_interpreter import LoopedInterpreter
 from tm2tf.program.program import Token
 from tm2tf.verify.table_simulator import Steps, TableSimulation
 
-REFERENCE_STEPS = 10_000
-"""Steps for which the pure Python evaluators take part with one token a step: about a third of a
+REFERENCE_STEPS = 3_000
+"""Steps for which the pure Python evaluators take part with one token a step: about a tenth of a
 second. Constructions that write more a step get fewer, but `LEAST_STEPS`."""
 
 LEAST_STEPS = 120

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from tm2tf.errors import ExtraError
+from tm2tf.jit import cached_njit
 from tm2tf.learning.claims.laws import sums_of
 from tm2tf.learning.monte_carlo import generator
 from tm2tf.learning.trials import Outcome, Task
-from tm2tf.runtime.jit import cached_njit
 
 Examples = Float64[np.ndarray, "trials n d"]
 Labels = Float64[np.ndarray, "trials n"]

@@ -18,10 +18,10 @@ from tm2tf.errors import ArtifactError, InputError
 from tm2tf.inspect.passes import MAX_PASSES
 from tm2tf.machine.spec import Configuration
 from tm2tf.runtime.cells import CellFollower
-from tm2tf.runtime.kernel import KernelRunner
 from tm2tf.runtime.looped import LoopedTransformer
 from tm2tf.runtime.model import LatestHead, MeanHead, RelativeHead, Transformer
 from tm2tf.runtime.runner import Context
+from tm2tf.runtime.sparse import SparseRunner
 from tm2tf.runtime.threads import few_threads
 from tm2tf.weights.model import Head, Weights
 
@@ -132,7 +132,7 @@ def _generate(compiled: Compiled, start: Configuration, steps: int | None, most:
     """Return the context that a decoder's run has after so many steps."""
     weights, begin = compiled.weights, compiled.start(start).ids
     counts = "row" if compiled.construction.view == "rows" else "step"
-    runner, context = KernelRunner(weights, begin), Context(weights)
+    runner, context = SparseRunner(weights, begin), Context(weights)
     found = _Tokens(list(begin), len(begin))
     context.feed(len(begin), begin)
     found.over = weights.tokens[begin[-1]].outcome is not None

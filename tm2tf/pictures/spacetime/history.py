@@ -20,8 +20,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
+from tm2tf.jit import cached_njit
 from tm2tf.machine.spec import Configuration, Machine, Tape
-from tm2tf.runtime.jit import cached_njit
 
 FINE, FINE_COLUMNS = 8, 4
 """Rows and columns kept for each one wanted. Halved when there are more, at least half of them are

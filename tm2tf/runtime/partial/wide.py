@@ -1,0 +1,187 @@
+"""The inner loops of the fast kernels for several lookups: as in `loops`, with a place for each.
+
+Places are a tuple: numba compiles the loops anew for each number of lookups, and keeps all places
+in registers. `tuple_setitem` is numba's own way to change one of them.
+"""
+
+# mypy: disable-error-code="no-untyped-def, call-arg, unreachable"
+# numba compiles this file: no annotations, plain loops.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from tm2tf.jit import cached_njit
+from tm2tf.runtime.partial.loops import (
+    LEFT,
+    NEW,
+    NO_ROOM,
+    ONE,
+    RIGHT,
+    RUNNING,
+    STOP,
+    STOPPED,
+    UNKNOWN,
+    UNSURE,
+    ZERO,
+)
+
+
+@njit(forceinline=True)
+def _room(places, low, high):
+    """Return how far the place nearest to an end is from it, and one more; 0 if one is beyond."""
+    least = high
+    for place in places:
+        if place < low or place >= high:
+            return ZERO
+        least = min(least, place - low + ONE, high - place)
+    return least
+
+
+@njit(forceinline=True)
+def _move(cells, places, row, side, moved, wrote, keeps):
+    """Keep a value for each lookup; return the places that the addresses then move to."""
+    at = row * np.uint64(len(places))
+    for t in range(len(places)):
+        place = places[t]
+        cells[t, place + wrote[at]] = keeps[at]
+        if side[at] == LEFT:
+            place -= ONE
+        elif side[at] == RIGHT:
+            place += ONE
+        else:
+            place += moved[at]
+        places = tuple_setitem(places, t, place)
+        at += ONE
+    return places
+
+
+@cached_njit(nogil=True)
+def evaluated(  # noqa: C901, PLR0912, PLR0915
+    cells, places, lowest, low, high, reach, guard, pending, fed, count,
+    state, shift, write, kept, fits, sides,
+    strides, left, first, pre, rest, inner, top, slope, flat, base, rise, token,
+    goes, side, moved, wrote, keeps, tokens, addresses, found,
+):  # fmt: skip
+    """Emit up to `count` tokens, evaluating the candidates at every pass.
+
+    The key of the candidates is the sum of `strides` times the coordinates of a case: the class of
+    the token, and what each lookup finds. The one that is `left` adds to the gates a row of `rest`.
+    """
+    n, status, size = ZERO, RUNNING, np.uint64(pre.shape[0])
+    recording = tokens.shape[0] > 0
+    i, start, stood = ZERO, ZERO, pending
+    while status == RUNNING and n < count:
+        if not fed:
+            if not fits[pending]:
+                status = STOPPED
+                break
+            if _room(places, low, high) == ZERO:
+                status = NO_ROOM
+                break
+            places = _move(cells, places, pending, sides, shift, write, kept)
+            fed = True
+        room = _room(places, low, high)
+        if room == ZERO:
+            status = NO_ROOM
+            break
+        stop = min(count, n + ONE + (room - ONE + guard) // reach)
+        start = state[pending]
+        while True:
+            key, row = strides[0] * start, start
+            for t in range(len(places)):
+                c = np.uint64(cells[t, places[t]])
+                key += strides[t + 1] * c
+                row = c if left == t + 1 else row
+            row *= size
+            i, b = first[key], first[key + ONE]
+            gate = 0.0
+            while i < b:
+                gate = pre[i] + rest[row + i]
+                if gate > 0.0:
+                    break
+                i += ONE
+            if i == b:
+                status = UNSURE
+                break
+            j = i + ONE
+            while j < b:
+                if pre[j] + rest[row + j] > 0.0:
+                    break
+                j += ONE
+            if j < b:
+                status = UNSURE
+                break
+            r = gate * inner[i]
+            logit = top[i] + r * slope[i]
+            if not (logit > flat[i] and logit > base[i] + r * rise[i]):
+                status = NEW if goes[i] == UNKNOWN else UNSURE
+                break
+            if recording:
+                tokens[n] = token[i]
+                for t in range(len(places)):
+                    addresses[n, t] = np.int64(places[t] + lowest)
+                    found[n, t] = cells[t, places[t]]
+            n += ONE
+            if goes[i] == STOP or n == stop:
+                stood, pending, fed = pending, token[i], False
+                break
+            start = goes[i]
+            places = _move(cells, places, i, side, moved, wrote, keeps)
+            pending = token[i]
+    return n, places, pending, fed, status, i, stood
+
+
+@cached_njit(nogil=True)
+def folded(  # noqa: C901
+    cells, places, lowest, low, high, reach, guard, pending, fed, count,
+    state, shift, write, kept, fits, sides,
+    strides, token, goes, side, moved, wrote, keeps, tokens, addresses, found,
+):  # fmt: skip
+    """Emit up to `count` tokens, one remembered case a pass; as `evaluated`.
+
+    A case is `strides` times its coordinates; `goes` is already multiplied.
+    """
+    n, status = ZERO, RUNNING
+    recording = tokens.shape[0] > 0
+    case, stood = ZERO, pending
+    while status == RUNNING and n < count:
+        if not fed:
+            if not fits[pending]:
+                status = STOPPED
+                break
+            if _room(places, low, high) == ZERO:
+                status = NO_ROOM
+                break
+            places = _move(cells, places, pending, sides, shift, write, kept)
+            fed = True
+        room = _room(places, low, high)
+        if room == ZERO:
+            status = NO_ROOM
+            break
+        stop = min(count, n + ONE + (room - ONE + guard) // reach)
+        start = strides[0] * state[pending]
+        while True:
+            case = start
+            for t in range(len(places)):
+                case += strides[t + 1] * np.uint64(cells[t, places[t]])
+            start = goes[case]
+            if start == UNKNOWN:
+                status = NEW
+                break
+            if recording:
+                tokens[n] = token[case]
+                for t in range(len(places)):
+                    addresses[n, t] = np.int64(places[t] + lowest)
+                    found[n, t] = cells[t, places[t]]
+            n += ONE
+            if start == STOP or n == stop:
+                fed = False
+                break
+            places = _move(cells, places, case, side, moved, wrote, keeps)
+            pending = token[case]
+        if not fed:
+            stood, pending = pending, token[case]
+    return n, places, pending, fed, status, case, stood
