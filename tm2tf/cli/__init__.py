@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Run a machine as a transformer.",
     "verify": "Check every step of the weights against the machine.",
     "compare": "Set constructions side by side on one machine.",
+    "bench": "Measure speed and growth, and write it down.",
     "inspect": "Show the weights, with a name for everything in them.",
     "diagram": "Draw a run as a space-time diagram.",
     "graph": "Draw a machine's states, or a program's layers.",

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from tm2tf.cli.common import Asked, compile_options, json_option, model_of, page, print_json
+from tm2tf.cli.block import Blocks, block_facts, block_options, inner_model, table_text
+from tm2tf.cli.common import Asked, compile_options, json_option, page, print_json
 
 
 @click.command(name="compile")
 @click.argument("machine")
 @compile_options
+@block_options("closure", inputs=True)
 @click.option(
     "-o",
     "--output",
@@ -21,22 +23,28 @@ from tm2tf.cli.common import Asked, compile_options, json_option, model_of, page
     help="Folder to write (default: MACHINE.tm2tf here).",
 )
 @json_option
-def command(machine: str, asked: Asked, output: str | None, as_json: bool) -> None:
+def command(
+    machine: str, asked: Asked, blocks: Blocks | None, output: str | None, as_json: bool
+) -> None:
     """Turn MACHINE into the weights of a transformer.
 
     Writes a folder: model.safetensors, and manifest.json with a name for every residual
     direction, head, neuron and token. `run`, `verify` and `inspect` take the folder as a MACHINE.
 
+    With --block the weights are those of the machine in blocks, whose rules hold for the blocks of
+    the machine's examples, or of --input; block.json says what the blocks are.
+
     \b
-    Example:
+    Examples:
       tm2tf compile bb4 -o build/bb4
+      tm2tf compile bb4 --block 4 -o build/bb4-blocks
     """  # noqa: D301
     from tm2tf import lowering
 
-    model = model_of(machine, asked)
+    model, blocked = inner_model(machine, blocks, asked)
     found = model.machine
     path = Path(output or re.sub(r"[^\w.-]+", "-", found.name) + ".tm2tf")
-    digest = model.save(path)
+    digest = model.save(path) if blocked is None else blocked.save(path)
     weights = model.weights
     facts: dict[str, object] = {
         "machine": found.name,
@@ -56,8 +64,10 @@ def command(machine: str, asked: Asked, output: str | None, as_json: bool) -> No
         "weights_sha256": digest,
     }
     if as_json:
-        print_json(facts)
+        print_json(facts if blocked is None else facts | {"blocks": block_facts(blocked)})
         return
+    if blocked is not None:
+        facts["blocks"] = table_text(blocked)
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

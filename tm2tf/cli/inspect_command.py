@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tm2tf.cli.block import Blocks, block_options, inner_model
 from tm2tf.cli.common import (
     Asked,
     compile_options,
     console,
     json_option,
-    model_of,
     page,
     print_json,
     progress,
     start_of,
+    starts,
 )
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
+    from tm2tf.blocked.model import BlockModel
     from tm2tf.inspect.sections import Section
 
 PIPED_WIDTH = 100
@@ -86,11 +88,15 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("machine")
 @view_options
 @compile_options
+@block_options("closure")
 @json_option
-def command(machine: str, asked: Asked, as_json: bool, **options: Any) -> None:
+def command(
+    machine: str, asked: Asked, blocks: Blocks | None, as_json: bool, **options: Any
+) -> None:
     """Show the weights of MACHINE, with a name for everything in them.
 
-    Without options: an overview. MACHINE may be a folder that `tm2tf compile` wrote.
+    Without options: an overview. MACHINE may be a folder that `tm2tf compile` wrote. With --block
+    the weights are those of the machine in blocks, and --step counts its macro steps.
 
     \b
     Examples:
@@ -98,10 +104,12 @@ def command(machine: str, asked: Asked, as_json: bool, **options: Any) -> None:
       tm2tf inspect bb2 --layer 2 --head 0
       tm2tf inspect bb2 --dense blocks.2.attn.0.QK
       tm2tf inspect binary-increment --step 3 --input 1011
+      tm2tf inspect bb4 --block 3 --step 5
     """  # noqa: D301
     _check(options)
-    model = model_of(machine, asked)
-    name, view = _view(model, options)
+    start = (options["inputs"], options["origins"], options["begins"])
+    model, blocked = inner_model(machine, blocks, asked, start)
+    name, view = _view(model, options, blocked)
     if as_json:
         from tm2tf.inspect.forms import to_json
 
@@ -133,7 +141,7 @@ def _given(value: object) -> bool:
     return value is not None and value is not False
 
 
-def _view(model: Model, options: dict[str, Any]) -> tuple[str, Any]:
+def _view(model: Model, options: dict[str, Any], blocked: BlockModel | None) -> tuple[str, Any]:
     """Return the view that the options ask for, and its name."""
     from tm2tf.inspect import directions, tables, tensors
 
@@ -145,7 +153,7 @@ def _view(model: Model, options: dict[str, Any]) -> tuple[str, Any]:
         "token": lambda which: tables.token(weights, which),
         "direction": lambda which: directions.direction(weights, which),
         "dense": lambda tensor: tensors.tensor(weights, tensor),
-        "step": lambda number: _step(model, number, options),
+        "step": lambda number: _step(model, number, options, blocked),
         "program": lambda _: _program(model),
     }
     for name, make in makers.items():
@@ -160,10 +168,14 @@ def _program(model: Model) -> object:
     return {"program": dump(model.compiled.program)}
 
 
-def _step(model: Model, number: int, options: dict[str, Any]) -> object:
+def _step(model: Model, number: int, options: dict[str, Any], blocked: BlockModel | None) -> object:
     from tm2tf.inspect.recording import Recording
 
-    start = start_of(model, options["inputs"], options["origins"], options["begins"])
+    given = (options["inputs"], options["origins"], options["begins"])
+    if blocked is None:
+        start = start_of(model, *given)
+    else:
+        start = blocked.found.start(blocked.start(*starts(blocked.base, *given)))
     recording = Recording(model.compiled, start)
     with progress(model.machine.name, number) as update:
         while not recording.reach(number, AT_ONCE):

@@ -6,19 +6,27 @@ from typing import Any
 
 import click
 
-from tm2tf.cli.common import json_option, page, print_json
+from tm2tf.cli.block import Blocks, block_facts, block_options, blocked_model
+from tm2tf.cli.common import Asked, json_option, page, print_json
 
 
 @click.command(name="machines")
 @click.argument("name", required=False)
+@block_options("closure", inputs=True)
 @json_option
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, blocks: Blocks | None, as_json: bool) -> None:
     """List the bundled machines, or show the file of the one called NAME.
 
+    With --block NAME is any MACHINE, and what is shown is the machine over blocks of its cells.
+
     \b
-    Example:
+    Examples:
       tm2tf machines binary-increment
+      tm2tf machines bb4 --block 2
     """  # noqa: D301
+    if blocks is not None:
+        _show_blocks(name, blocks, as_json)
+        return
     from tm2tf import api
     from tm2tf.machine import library
 
@@ -60,6 +68,21 @@ def command(name: str | None, as_json: bool) -> None:
         table.add_row(shown, str(row["name"]), *numbers, str(row["description"]))
     with page() as out:
         out.print(table)
+
+
+def _show_blocks(name: str | None, blocks: Blocks, as_json: bool) -> None:
+    """Show a machine over blocks."""
+    from tm2tf.formats import native_writer
+
+    if name is None:
+        raise click.UsageError("--block goes with a machine: NAME which one")
+    made, _ = blocked_model(name, blocks, Asked("trace", None, {}))
+    assert made is not None  # blocks are given
+    text = native_writer.dump(made.found.machine)
+    if as_json:
+        print_json({"name": made.found.machine.name, **block_facts(made), "file": text})
+    else:
+        click.echo(text, nl=False)
 
 
 COUNTS = ("tapes", "states", "symbols", "rules")

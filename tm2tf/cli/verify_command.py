@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tm2tf.cli.block import Blocks, block_options, made_of, opened
 from tm2tf.cli.common import (
     Asked,
     How,
@@ -27,6 +28,7 @@ from tm2tf.cli.verify_report import MANY, Job, Skipped, report_of, show
 
 if TYPE_CHECKING:
     from tm2tf.api import Model
+    from tm2tf.blocked.model import BlockModel
     from tm2tf.machine.spec import Machine
     from tm2tf.verify.cases import Case
     from tm2tf.verify.lockstep import Check
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 )
 @compile_options
 @runtime_options
+@block_options("run")
 @steps_option
 @json_option
 @click.pass_context
@@ -65,6 +68,7 @@ def command(
     corpus: str | None,
     asked: Asked,
     how: How,
+    blocks: Blocks | None,
     max_steps: int | None,
     as_json: bool,
 ) -> None:
@@ -77,19 +81,25 @@ def command(
     feature, and exits with 1. --construction all takes each construction in turn that can take the
     machine.
 
+    With --block every macro step of the weights is checked against the machine in blocks, and then
+    unfolded: against as many steps of the machine itself, with state, head and tape after each.
+
     \b
-    Example:
+    Examples:
       tm2tf verify bb4 binary-increment
+      tm2tf verify bb5 --block 24
     """  # noqa: D301
     if not machines and not count and corpus is None:
         raise click.UsageError("name a MACHINE, or give --random N or --corpus FILE.tsv")
     start = (inputs, origins, heads)
     if any(start) and len(machines) != 1:
         raise click.UsageError("--input goes with one MACHINE")
+    if blocks is not None and asked.construction == "all":
+        raise click.UsageError("--block goes with one construction at a time")
     skipped: list[Skipped] = []
     jobs = [
-        *_named(machines, start, max_steps, asked, skipped),
-        *_unnamed(count, seed, corpus, max_steps, asked, skipped),
+        *_named(machines, start, max_steps, asked, blocks, skipped),
+        *_unnamed(count, seed, corpus, max_steps, asked, blocks, skipped),
     ]
     began = time.perf_counter()
     done = list(_run(jobs, how, skipped))
@@ -118,13 +128,27 @@ def _constructions(asked: Asked) -> list[Asked]:
 
 
 def _jobs(
-    case: Case, asked: Asked, skipped: list[Skipped], made: Model | None = None
+    case: Case,
+    asked: Asked,
+    blocks: Blocks | None,
+    skipped: list[Skipped],
+    made: Model | BlockModel | None = None,
 ) -> Iterator[Job]:
     """Yield the jobs of a case: one, or with `all` one for each construction that takes it."""
     from tm2tf import api, constructions
 
     if made is not None:
         yield Job(case, lambda: made, case.command, may_skip=False, several=False)
+        return
+    if blocks is not None:
+        again = case.command + asked.words() + blocks.words()
+        yield Job(
+            case,
+            lambda: made_of(case.machine, blocks, asked, case.tapes, case.max_steps, given=True),
+            again,
+            may_skip=False,
+            several=False,
+        )
         return
     for each in _constructions(asked):
         construction = constructions.by_name(each.construction)
@@ -146,6 +170,7 @@ def _named(
     start: tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]],
     max_steps: int | None,
     asked: Asked,
+    blocks: Blocks | None,
     skipped: list[Skipped],
 ) -> Iterator[Job]:
     """Yield a job for each machine named, an artifact folder with its own weights."""
@@ -153,11 +178,21 @@ def _named(
     from tm2tf.verify.cases import of_machine
 
     for what in machines:
-        made = model_of(what, replace(asked, construction="trace")) if api.is_folder(what) else None
-        machine = made.machine if made is not None else api.load(what)
+        made: Model | BlockModel | None = None
+        if api.is_folder(what):
+            own = replace(asked, construction="trace")
+            made = opened(what, blocks, own) or model_of(what, own)
+        machine = api.load(what) if made is None else _base(made)
         tapes = starts(machine, *start)
         for case in of_machine(what, machine, tapes, max_steps, any(start)):
-            yield from _jobs(case, asked, skipped, made)
+            yield from _jobs(case, asked, blocks, skipped, made)
+
+
+def _base(made: Model | BlockModel) -> Machine:
+    """Return the machine of a model, of one in blocks the machine whose cells they are."""
+    from tm2tf.blocked.model import BlockModel
+
+    return made.base if isinstance(made, BlockModel) else made.machine
 
 
 def _unnamed(
@@ -166,6 +201,7 @@ def _unnamed(
     corpus: str | None,
     max_steps: int | None,
     asked: Asked,
+    blocks: Blocks | None,
     skipped: list[Skipped],
 ) -> Iterator[Job]:
     """Yield jobs for random machines, those that the construction takes, and for a corpus."""
@@ -175,13 +211,15 @@ def _unnamed(
     def takes(machine: Machine) -> bool:
         if asked.construction == "all":
             return True
+        if blocks is not None:
+            return machine.tapes == 1
         construction = constructions.by_name(asked.construction)
         return construction.refusal(machine, construction.resolve(asked.options)) is None
 
     cases = list(sampled(count, seed, max_steps, takes))
     cases += [] if corpus is None else of_corpus(Path(corpus), max_steps)
     for case in cases:
-        yield from _jobs(case, asked, skipped)
+        yield from _jobs(case, asked, blocks, skipped)
 
 
 def _run(jobs: list[Job], how: How, skipped: list[Skipped]) -> Iterator[tuple[Job, Check]]:

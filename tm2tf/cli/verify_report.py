@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tm2tf.api import Model
+    from tm2tf.blocked.model import BlockModel
     from tm2tf.verify.cases import Case
     from tm2tf.verify.lockstep import Check
 
@@ -28,7 +29,7 @@ class Job:
     """
 
     case: Case
-    make: Callable[[], Model]
+    make: Callable[[], Model | BlockModel]
     again: str
     may_skip: bool
     several: bool
@@ -70,6 +71,7 @@ def report_of(
         row["agreed"] += check.divergence is None
         row["steps"] += check.steps
     shared = sorted({check.shared_sha256 for check in checks if check.shared_sha256 is not None})
+    unfolded = _unfolded(checks)
     return {
         "checked": len(checks),
         "agreed": len(checks) - len(diverged),
@@ -85,8 +87,28 @@ def report_of(
             "interpreter": sum(check.interpreted for check in checks),
         },
         "shared_weights_sha256": shared,
+        **({"unfolded": unfolded} if unfolded else {}),
         "seconds": round(seconds, 6),
     }
+
+
+def _unfolded(checks: list[Check]) -> list[dict[str, Any]]:
+    """Return for each run in blocks what its macro steps were unfolded to."""
+    from tm2tf.blocked.model import BlockCheck
+
+    return [
+        {
+            "machine": check.base,
+            "block": check.block,
+            "rules": check.rules,
+            "outcome": check.unfolded.outcome,
+            "macro_steps": check.unfolded.macro_steps,
+            "steps": check.unfolded.base_steps,
+            "seconds": round(check.unfolded.seconds, 6),
+        }
+        for check in checks
+        if isinstance(check, BlockCheck)
+    ]
 
 
 def show(done: list[tuple[Job, Check]], report: dict[str, Any]) -> None:
@@ -119,6 +141,13 @@ def show(done: list[tuple[Job, Check]], report: dict[str, Any]) -> None:
             out.print(line, soft_wrap=True)
         for digest in report["shared_weights_sha256"]:
             out.print(f"all by the same weights: sha256 {digest}")
+        if "unfolded" in report:
+            macro, base = (sum(x[k] for x in report["unfolded"]) for k in ("macro_steps", "steps"))
+            out.print(
+                f"{macro:,} macro steps unfolded to {base:,} steps of the machine itself: state, "
+                "head and cells of the block compared after each macro step",
+                soft_wrap=True,
+            )
         steps, took = report["steps_checked"], report["evaluators"]
         out.print(
             f"{report['agreed']} of {report['checked']} runs agree; {steps:,} steps checked in "
