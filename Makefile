@@ -12,7 +12,7 @@ READY := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all pictures check fix clean clean-all
+.PHONY: help setup demo test test-all bench bench-check pictures check fix clean clean-all
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ test: $(READY)  ## Run the tests, without the slow ones
 
 test-all: $(READY)  ## Run all tests
 	$(PYTEST) -m "" --timeout 3600
+
+bench: $(READY)  ## Measure everything and write docs/benchmarks.md (some minutes)
+	$(BIN)/tm2tf bench --write docs/benchmarks.md
+
+# What depends least on what else a machine is doing: ratios and slopes, never times.
+bench-check: $(READY)  ## Measure quickly; fail where a ratio is far from its goal
+	$(BIN)/tm2tf bench one-stream blocks verify growth-rules growth-space --quick --check
 
 pictures: $(READY)  ## Draw the pictures of docs/ again
 	$(BIN)/tm2tf diagram bb5 -o docs/images/bb5.png
