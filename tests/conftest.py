@@ -13,6 +13,11 @@ CHECKED = (
     "tm2tf.weights.matrix",
     "tm2tf.runtime.sparse",
     "tm2tf.runtime.model",
+    "tm2tf.runtime.partial.back",
+    "tm2tf.runtime.partial.candidates",
+    "tm2tf.runtime.partial.front",
+    "tm2tf.runtime.partial.runner",
+    "tm2tf.runtime.partial.tables",
     "tm2tf.runtime.runner",
     "tm2tf.runtime.torch_runner",
 )

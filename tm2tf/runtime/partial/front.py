@@ -21,7 +21,7 @@ MOST_STEP = 2**20
 """What a token may add to a sum, at most, in units of the least: a small part of what sums may come
 to (2^26), so that addresses do not leap past all bounds in a step."""
 
-Column: TypeAlias = tuple[Int64[np.ndarray, " nonzeros"], Float64[np.ndarray, " nonzeros"]]
+Column: TypeAlias = tuple[Int64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
 """The directions that are read, and the weights."""
 
 
@@ -194,7 +194,7 @@ def _row(matrix: Matrix, number: int) -> Column:
     return matrix.columns[part], matrix.values[part]
 
 
-def _by_token(columns: Sequence[Column], W_E: Matrix) -> Float64[np.ndarray, "d_vocab readers"]:
+def _by_token(columns: Sequence[Column], W_E: Matrix) -> Float64[np.ndarray, "d_vocab columns"]:
     """Return what each reader gets from the token itself, biases left out.
 
     Raises:

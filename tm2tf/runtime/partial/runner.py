@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,6 +71,7 @@ class PartialRunner:
         self._cells = np.repeat(whole.moves.kept[prompt[0]][:, None], FIRST_CELLS, axis=1)
         self._places = np.zeros(width, dtype=np.uint64)
         self._counts = np.zeros(self._kernel.cases() if counting else 0, dtype=np.uint64)
+        self._apart: Counter[tuple[int, int]] = Counter()  # cases that were settled by themselves
         self._room = NOTHING
         self._settled = self.emitted = 0
         self._context = Context(weights)
@@ -168,17 +170,15 @@ class PartialRunner:
         """Return how often a token stood where a class of values was found.
 
         By one of the tokens that the back cannot tell apart, and the class. None unless cases are
-        counted, there is one lookup, and the loops settled all of them.
+        counted, and there is one lookup.
         """
-        if not len(self._counts) or len(self._places) > 1 or self._settled:
+        if not len(self._counts) or len(self._places) > 1:
             return None
+        met = self._apart.copy()
+        for number in np.flatnonzero(self._counts).tolist():
+            met[self._kernel.case(number)] += int(self._counts[number])
         examples = self._parts.back.states.example
-        met = [(self._kernel.case(n), n) for n in np.flatnonzero(self._counts).tolist()]
-        found: dict[tuple[int, int], int] = {}
-        for (state, value), number in met:
-            key = (int(examples[state]), value)
-            found[key] = found.get(key, 0) + int(self._counts[number])
-        return found
+        return {(int(examples[state]), value): times for (state, value), times in met.items()}
 
     def _read(
         self,
@@ -283,6 +283,7 @@ class PartialRunner:
             raise Unfit("at most passes several neurons fire, or none")
         found = self._found()
         token = self._parts.back.settle(self._state(), found.tolist())
+        self._apart[self._state(), int(found[0])] += 1
         if len(recorded.tokens):
             recorded.tokens[0], recorded.found[0] = token, found
             recorded.addresses[0] = self._addresses()
