@@ -51,8 +51,8 @@ from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward, Head, Layer, Weights
 
 WEIGHTS, MANIFEST = "model.safetensors", "manifest.json"
-DENSE_ENTRIES = 2**20
-"""A matrix of at most so many entries (8 MiB) is stored dense, which any tool can read."""
+DENSE_ENTRIES = 2**16
+"""A matrix of at most so many entries (512 KiB) is stored dense, which any tool can read."""
 MAX_GROWTH = 64
 """Refuse weights whose row starts are so many times the tensors' data. W_pos and W_U alone have
 16 bytes a direction, and a layer that has no data needs 16: room for 60 such layers."""
