@@ -299,6 +299,29 @@ def test_the_size_is_chosen_by_what_the_beginning_costs():
             assert (walker.macro_steps, walker.rules) == (probe.macro_steps, probe.rules)
     again = choose(machine, machine.initial())
     assert (again.block, again.probes) == (made.block, made.probes)
+    sizes = [probe.block for probe in made.probes]
+    assert sizes[0] == choice.FIRST
+    assert len(set(sizes)) == len(sizes)
+    for family, least in ((3, choice.LEAST), (1, 1)):
+        of = [size for size in sizes if size % 9 and size % 5 and (size % 3 == 0) == (family == 3)]
+        assert of
+        assert all(size >= least and (size // family).bit_count() == 1 for size in of)
+
+
+def test_sizes_halfway_from_the_best_to_its_double_and_half_are_tried(monkeypatch):
+    """As if 32 were the best of all powers of two and their triples: 24 was tried, 48 was not."""
+    costs = {24: 5.0, 48: 6.0, 12: 6.0, 32: 2.0, 64: 3.0, 16: 4.0}
+    monkeypatch.setattr(
+        choice, "_probe", lambda base, block, *_: choice.Probe(block, 0, 0, costs.get(block, 9.0))
+    )
+    machine = bundled("bb4")
+    made = choose(machine, machine.initial())
+    assert (made.block, [probe.block for probe in made.probes]) == (32, [24, 48, 12, 32, 64, 16])
+    costs[36] = 1.0
+    costs[24] = 1.5
+    made = choose(machine, machine.initial())
+    assert [probe.block for probe in made.probes] == [24, 48, 12, 32, 64, 16, 18, 36]
+    assert made.block == 36
 
 
 def test_a_machine_with_rules_without_end_gets_small_blocks():

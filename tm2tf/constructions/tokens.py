@@ -33,6 +33,8 @@ def escape(word: str) -> str:
         return word
     for mark in "\\<>,:":
         word = word.replace(mark, "\\" + mark)
+    if not any(map(str.isspace, word)):
+        return word
     return "".join("\\s" if character.isspace() else character for character in word)
 
 

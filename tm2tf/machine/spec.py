@@ -50,15 +50,18 @@ class Tape:
 
     def trimmed(self, blank: str) -> Tape:
         """Return the same tape without blanks at either end; an all-blank one has origin 0."""
-        kept = [i for i, symbol in enumerate(self.contents) if symbol != blank]
-        if not kept:
+        cells, first, last = self.contents, 0, len(self.contents)
+        while first < last and cells[first] == blank:
+            first += 1
+        while last > first and cells[last - 1] == blank:
+            last -= 1
+        if first == last:
             return Tape((), 0, self.head)
-        first, last = kept[0], kept[-1]
-        return Tape(self.contents[first : last + 1], self.origin + first, self.head)
+        return Tape(cells[first:last], self.origin + first, self.head)
 
     def nonblank(self, blank: str) -> int:
         """Return how many cells hold something other than the blank."""
-        return sum(symbol != blank for symbol in self.contents)
+        return len(self.contents) - self.contents.count(blank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ grow with it, its rules (as far as they will be met) are there. The total forese
     macro steps * STEP + rules * RULE + base steps played out for rules * PLAYED,
 
 and the size with the least one is taken. A run that is over by then has the total that it has.
-Sizes are 2^k and 3 * 2^k: machines whose tape repeats every two or three cells, or a multiple, have
-fewest rules there. In each family the search goes up from the middle for as long as the total
-falls, or else down. Where a run lasts longer than `LEAP` beginnings, the size is chosen anew by a
-beginning that is longer (by `LEAP / HORIZON`), and the rules are found again from the start: what
-was lost is small beside the rest. Where the rules become too many later on, blocks are halved.
+Sizes are 3 * 2^k and 2^k: machines whose tape repeats every three or two cells, or a multiple, have
+fewest rules there. In each family the search goes up from a first size for as long as the total
+falls, or else down; the second family begins next to the best of the first one. Last come the two
+sizes halfway from the best to its double and from its half to it. Where a run lasts longer than
+`LEAP` beginnings, the size is chosen anew by a beginning that is longer (by `LEAP / HORIZON`), and
+the rules are found again from the start: what was lost is small beside the rest. Where the rules
+become too many later on, blocks are halved.
 
 All is counted, nothing timed, so the same machine gets the same blocks everywhere.
 """
@@ -36,13 +38,15 @@ from tm2tf.machine.blocks.finder import (
 from tm2tf.machine.blocks.lifted import MOST_BLOCK, MOST_RULES, BlockMachine
 from tm2tf.machine.spec import Configuration, Machine
 
-STEP = 5.7e-9
-"""Seconds of a macro step: 2.2 to find the rules and 3.5 to run the weights (kernel `folded`) on
+STEP = 4.6e-9
+"""Seconds of a macro step: 1.9 to find the rules and 2.7 to run the weights (kernel `folded`) on
 one core of an AMD EPYC at 3 GHz, in nanoseconds. Only the ratios of these three matter."""
 
-RULE = 40e-6
-"""Seconds of a rule: 9 microseconds to find and name it, 26 to compile it to a neuron, a token and
-directions, and some for the kernel to see for the first time what the weights do."""
+RULE = 42e-6
+"""Seconds of a rule: 6 microseconds to find and name it, 20 to compile it to a neuron, a token and
+directions, 12 for the kernel to take these apart and to see for the first time what they do, and
+some for what is told of the run. (A line through the totals of BB(5) in blocks of 12 to 96: 4.8
+nanoseconds a step, 44 microseconds a rule, and 5 milliseconds for any size.)"""
 
 PLAYED = 2e-9
 """Seconds of a base step that is played out for a rule."""
@@ -58,8 +62,8 @@ near the best is flat: half as many cells or twice as many cost at most 1.25 tim
 LEAP = 4096
 """A run that lasts longer than this many beginnings is probed anew."""
 
-FAMILIES = ((24, 3), (32, 1))
-"""Where the search begins, and the least size, of each family."""
+FIRST, LEAST = 24, 3
+"""Where the search begins, and the least size of that family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,19 @@ def choose(
     probes: dict[int, Probe] = {}
 
     def cost(block: int) -> float:
-        best = min((probe.seconds for probe in probes.values()), default=math.inf)
-        probes[block] = _probe(base, block, start, length, probed, horizon, most_rules, best)
+        least = min((probe.seconds for probe in probes.values()), default=math.inf)
+        probes[block] = _probe(base, block, start, length, probed, horizon, most_rules, least)
         return probes[block].seconds
 
-    for middle, least in FAMILIES:
-        _search(cost, middle, least)
-    taken = min(probes.values(), key=lambda probe: (probe.seconds, probe.block))
+    def best() -> Probe:
+        return min(probes.values(), key=lambda probe: (probe.seconds, probe.block))
+
+    _search(cost, FIRST, LEAST)
+    _search(cost, 4 * best().block // 3, 1)
+    for halfway in (3 * best().block // 4, 3 * best().block // 2):
+        if 1 <= halfway <= MOST_BLOCK and halfway not in probes:
+            cost(halfway)
+    taken = best()
     if math.isinf(taken.seconds):
         raise InputError(
             f"machine {base.name!r} has more than {most_rules:,} rules in blocks of any size that "
@@ -155,13 +165,13 @@ def chosen_run(
         probed *= LEAP // HORIZON
 
 
-def _search(cost: Callable[[int], float], middle: int, least: int) -> None:
-    """Go up from the middle by doubling for as long as the cost falls, else down by halving."""
-    first = best = cost(middle)
-    block = 2 * middle
+def _search(cost: Callable[[int], float], begin: int, least: int) -> None:
+    """Go up from a size by doubling for as long as the cost falls, else down by halving."""
+    first = best = cost(begin)
+    block = 2 * begin
     while block <= MOST_BLOCK and (found := cost(block)) < best:
         best, block = found, 2 * block
-    block = middle // 2
+    block = begin // 2
     while best == first and block >= least and (found := cost(block)) <= first:
         first = best = found
         block //= 2

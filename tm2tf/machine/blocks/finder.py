@@ -79,7 +79,8 @@ class Walker:
         named = known + len(given) + 1
         most_blocks, room = named + most_rules, named + min(FIRST_BLOCKS, most_rules)
         self._store = walk.Store(
-            table=np.zeros(room * row, dtype=np.uint64),
+            into=np.zeros(room * row, dtype=np.uint32),
+            wrote=np.zeros(room * row, dtype=np.uint32),
             took=np.zeros(room * row, dtype=np.int64),
             cells=np.zeros((most_blocks, block), dtype=np.uint32),
             slots=np.zeros(1 << (2 * most_blocks).bit_length(), dtype=np.uint32),
@@ -139,7 +140,8 @@ class Walker:
         read, into = self._numbered(rule.entered, 0), self._numbered(rule.to, OFFSET[rule.move])
         place = rule.read * self._row + read
         if rule.entered.kind in "><":  # a walk ends at the others
-            self._store.table[place] = (into << 32) | (rule.written * self._row)
+            self._store.into[place] = into
+            self._store.wrote[place] = rule.written * self._row
             self._store.took[place] = rule.steps
 
     def advance(self, most_base: int = MOST_BASE_STEPS, chunk: int = CHUNK) -> int:
@@ -149,7 +151,7 @@ class Walker:
         while self.why in (walk.MORE, walk.NO_CELLS, walk.NO_STEPS):
             limits[walk.CHUNK] = last - self.macro_steps
             # a rule writes one new block at most, for which there must be room
-            room = len(self._store.table) // self._row - int(self._here[walk.BLOCKS])
+            room = len(self._store.into) // self._row - int(self._here[walk.BLOCKS])
             limits[walk.MOST_RULES] = min(self.most_rules, self.rules + room)
             self.why = walk.walk(*self._rules, *self._store, self._tape, self._here, limits)
             if self.why == walk.NO_CELLS:
@@ -162,12 +164,13 @@ class Walker:
 
     def _make_room(self) -> bool:
         """Double the table, if it does not become too large; return whether it does not."""
-        size = len(self._store.table)
+        size = len(self._store.into)
         if 2 * size > MOST_WORDS:
             return False
-        table, took = np.zeros(2 * size, np.uint64), np.zeros(2 * size, np.int64)
-        table[:size], took[:size] = self._store.table, self._store.took
-        self._store = self._store._replace(table=table, took=took)
+        names = ("into", "wrote", "took")
+        known = {name: getattr(self._store, name) for name in names}
+        more = {name: np.concatenate([each, np.zeros_like(each)]) for name, each in known.items()}
+        self._store = self._store._replace(**more)
         return True
 
     def configuration(self) -> Configuration:

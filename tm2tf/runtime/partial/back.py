@@ -2,20 +2,19 @@
 
 Tokens whose embeddings the back cannot tell apart form a class, and so do tokens from which a
 lookup brings the same. Both are found in the tensors: embeddings that are equal in every direction
-that is read. A case is a class of tokens and one of values for each lookup; `Back.settle` computes
-a case as the weights say, in float64.
+that is read. A case is a class of tokens and one of values for each lookup; `settling` computes
+it as the weights say, in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from tm2tf.runtime.partial.settling import TIED, arrays_of, settle
+from tm2tf.runtime.partial.settling import arrays_of, scratch
 from tm2tf.runtime.partial.split import Split, reads
 from tm2tf.runtime.partial.unfit import Unfit
 from tm2tf.weights.matrix import Matrix
@@ -119,23 +118,16 @@ class Back:
         ]
 
     @cached_property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """What `settling.settle` needs."""
+    def _laid_out(self) -> tuple[np.ndarray, ...]:
         rows = (self.given, *self.brought)
         return arrays_of(rows, self.layers, self.weights.W_U, self.weights.b_U)
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Return what `settling.settle` needs, with scratch space of its own."""
+        neurons = sum(len(mlp.neurons) for mlp in self.layers)
+        return *self._laid_out, *scratch(self.weights.d_model, neurons, self.weights.d_vocab)
 
     @cached_property
     def first_rows(self) -> Int64[np.ndarray, " coordinates"]:
         """The first row of each coordinate of a case, in these."""
         return np.cumsum([0, *(len(m.starts) - 1 for m in (self.given, *self.brought))])[:-1]
-
-    def settle(self, state: int, found: Sequence[int]) -> int:
-        """Return the token that a case emits.
-
-        Raises:
-            Unfit: another token has the same logit but for rounding.
-        """
-        token = settle(self.first_rows + np.array([state, *found]), self.arrays)
-        if token == TIED:
-            raise Unfit("two tokens have the same logit but for rounding")
-        return int(token)

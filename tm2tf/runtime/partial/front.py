@@ -201,22 +201,27 @@ def _by_token(columns: Sequence[Column], W_E: Matrix) -> Float64[np.ndarray, "d_
         Unfit: a sum might be rounded.
     """
     d_model, width = W_E.shape[1], len(columns)
-    dense = np.zeros((d_model, width))
-    for number, (directions, weights) in enumerate(columns):
-        np.add.at(dense[:, number], directions, weights)
+    dense = np.zeros(d_model * width)
+    lengths = [len(directions) for directions, _ in columns]
+    number = np.repeat(np.arange(width), lengths)
+    directions = np.concatenate([directions for directions, _ in columns])
+    np.add.at(dense, directions * width + number, np.concatenate([w for _, w in columns]))
+    dense = dense.reshape(d_model, width)
     read = np.count_nonzero(dense, axis=1) > 0
     kept = read[W_E.columns]
     rows, places, values = W_E.rows()[kept], W_E.columns[kept], W_E.values[kept]
-    total = np.zeros((W_E.shape[0], width))
-    np.add.at(total, rows, values[:, None] * dense[places])
+    total, sizes = np.zeros((2, W_E.shape[0], width))
+    terms = values[:, None] * dense[places]
+    first = np.flatnonzero(np.diff(rows, prepend=-1))  # rows rise: where each one begins
+    if len(first):
+        total[rows[first]] = np.add.reduceat(terms, first)
+        sizes[rows[first]] = np.add.reduceat(np.abs(terms), first)
     # each direction in units of what it holds, each reader in units of what it then weighs
     held = np.full(d_model, np.inf)
     np.minimum.at(held, places, _bits(values))
-    whole = _bits(dense) * held[:, None]
-    least = np.where(dense != 0, whole, np.inf).min(axis=0, initial=np.inf)
-    sizes = np.zeros_like(total)
-    np.add.at(sizes, rows, np.abs(values[:, None] * dense[places]))
-    if bool((sizes - 2.0**53 * least > 0).any()):
+    used = np.isfinite(held)
+    whole = np.where(dense[used] != 0, _bits(dense[used]) * held[used, None], np.inf)
+    if bool((sizes - 2.0**53 * whole.min(axis=0, initial=np.inf) > 0).any()):
         raise Unfit("a token's part in an address is rounded")
     return total
 

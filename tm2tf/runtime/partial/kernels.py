@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from tm2tf.runtime.partial import loops, wide
 from tm2tf.runtime.partial.back import picked, product
 from tm2tf.runtime.partial.candidates import candidates
 from tm2tf.runtime.partial.loops import STOP, UNKNOWN
-from tm2tf.runtime.partial.settling import SLACK, fold
+from tm2tf.runtime.partial.settling import SLACK, TIED, fold, settle
 from tm2tf.runtime.partial.tables import Parts, parts
 from tm2tf.runtime.partial.unfit import Unfit
 from tm2tf.weights.model import Weights
@@ -83,6 +85,7 @@ class Kernel(ABC):
         self.wrote = np.zeros(rows * width, dtype=np.uint64)
         self.keeps = np.zeros(rows * width, dtype=np.uint16)
         self.state = whole.back.states.of.astype(np.uint64)
+        self.arrays = whole.back.arrays()
         self._flat = (
             np.ascontiguousarray(moves.shift).ravel(),
             np.ascontiguousarray(moves.write).ravel(),
@@ -102,6 +105,17 @@ class Kernel(ABC):
         self.wrote[part] = moves.write[token]
         self.keeps[part] = moves.kept[token]
         self.goes[row] = goes if moves.fits[token] else STOP
+
+    def settle(self, state: int, found: Sequence[int]) -> int:
+        """Return the token that a case emits.
+
+        Raises:
+            Unfit: another token has the same logit but for rounding.
+        """
+        token = settle(self.parts.back.first_rows + np.array([state, *found]), self.arrays)
+        if token == TIED:
+            raise Unfit("two tokens have the same logit but for rounding")
+        return int(token)
 
     @abstractmethod
     def go(
@@ -253,7 +267,7 @@ class Folded(Kernel):
                 cells[0], places[0], *window, np.uint64(pending), fed, np.uint64(count),
                 self.state, *self._flat, self._sides, self._begin, *columns,
                 recorded.tokens, recorded.addresses.ravel(), recorded.found.ravel(), counts,
-                back.first_rows, back.arrays,
+                back.first_rows, self.arrays,
             )  # fmt: skip
             places[0] = place
             return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
@@ -265,7 +279,7 @@ class Folded(Kernel):
         return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
 
     def learn(self, case: int, state: int, found: np.ndarray) -> None:  # noqa: D102
-        token = self.parts.back.settle(state, found.tolist())
+        token = self.settle(state, found.tolist())
         self._note(case, token, self._begin[self.parts.back.states.of[token]])
 
     def cases(self) -> int:  # noqa: D102
@@ -279,11 +293,36 @@ class Folded(Kernel):
 KERNELS: dict[str, type[Evaluated] | type[Folded]] = {"evaluated": Evaluated, "folded": Folded}
 
 
-@lru_cache(maxsize=16)
-def kernel(name: str, weights: Weights, probes: tuple[str, ...]) -> Kernel:
-    """Return a fast kernel for weights; runs of the same weights share its tables.
+class Pool:
+    """Kernels that no run uses now, whose tables the next run of the same weights can use."""
 
-    Raises:
-        Unfit: it cannot take these weights.
-    """
-    return KERNELS[name](parts(weights, probes))
+    MOST = 16
+    """Kernels kept, at most: those that were used last."""
+
+    def __init__(self) -> None:
+        self._idle: OrderedDict[tuple[str, Weights, tuple[str, ...]], list[Kernel]] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, name: str, weights: Weights, probes: tuple[str, ...]) -> Kernel:
+        """Return a fast kernel for weights, which nobody else uses.
+
+        Raises:
+            Unfit: it cannot take these weights.
+        """
+        with self._lock:
+            idle = self._idle.get((name, weights, probes))
+            if idle:
+                return idle.pop()
+        return KERNELS[name](parts(weights, probes))
+
+    def give_back(self, kernel: Kernel, probes: tuple[str, ...]) -> None:
+        """Keep a kernel for others."""
+        key = (kernel.name, kernel.parts.back.weights, probes)
+        with self._lock:
+            self._idle.setdefault(key, []).append(kernel)
+            self._idle.move_to_end(key)
+            while sum(map(len, self._idle.values())) > self.MOST:
+                self._idle.popitem(last=False)
+
+
+POOL = Pool()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from weakref import finalize
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Int64
 from tm2tf.runtime.memory import Memory, decode, lookup
 from tm2tf.runtime.partial import loops
 from tm2tf.runtime.partial.back import picked, product
-from tm2tf.runtime.partial.kernels import Recorded, Window, kernel
+from tm2tf.runtime.partial.kernels import POOL, Recorded, Window
 from tm2tf.runtime.partial.unfit import Unfit
 from tm2tf.runtime.runner import Context, Emitted, Probe, Record, Skipped, beyond
 from tm2tf.weights.model import Weights
@@ -51,7 +52,8 @@ class PartialRunner:
         counting: bool = False,
     ) -> None:
         self.weights, self.probes = weights, tuple(probes)
-        self._kernel = kernel(kernel_name, weights, self.probes)
+        self._kernel = POOL.take(kernel_name, weights, self.probes)
+        finalize(self, POOL.give_back, self._kernel, self.probes)
         self._parts = whole = self._kernel.parts
         self._moves, self._front = whole.moves, whole.front
         self._bound = weights.bounds.key
@@ -282,7 +284,7 @@ class PartialRunner:
         if self._settled > UNSURE and self._settled * 8 > self.emitted:
             raise Unfit("at most passes several neurons fire, or none")
         found = self._found()
-        token = self._parts.back.settle(self._state(), found.tolist())
+        token = self._kernel.settle(self._state(), found.tolist())
         self._apart[self._state(), int(found[0])] += 1
         if len(recorded.tokens):
             recorded.tokens[0], recorded.found[0] = token, found

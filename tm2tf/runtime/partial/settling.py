@@ -40,7 +40,7 @@ def arrays_of(
     W_U: Matrix,
     b_U: Float64[np.ndarray, " d_vocab"],
 ) -> tuple[np.ndarray, ...]:
-    """Return what `settle` needs: weights laid out flat, and scratch space.
+    """Return weights laid out flat, as `settle` takes them; scratch space follows.
 
     `rows` are what may be added to the stream: see `settle`.
     """
@@ -54,7 +54,6 @@ def arrays_of(
         np.flatnonzero(mlp.b_gate > 0) + shift for mlp, shift in zip(layers, first, strict=False)
     ]
     none = np.zeros(0)
-    width, vocab, neurons = W_U.shape[0], len(b_U), int(first[-1])
     return (
         *stacked(rows),
         *stacked(gates),
@@ -68,6 +67,12 @@ def arrays_of(
         np.cumsum([0, *map(len, always)]),
         b_U.astype(np.float64),
         np.argsort(-b_U, kind="stable"),
+    )
+
+
+def scratch(width: int, neurons: int, vocab: int) -> tuple[np.ndarray, ...]:
+    """Return scratch space for `settle`, for one thread at a time."""
+    return (
         np.zeros(width),
         np.zeros(width + 1, dtype=np.int64),
         np.zeros(width, dtype=np.bool_),
