@@ -225,8 +225,8 @@ class StepFollower:
         met: dict[tuple[str, str], int] = {}
         for (token, value), times in counted.items():
             state, symbol = int(key.states[token]), int(key.reads[0][value])
-            if state < 0 or symbol < 0:
-                return None
+            if state < 0 or symbol < 0:  # states without rules, which nothing tells apart
+                continue
             pair = states[state], symbols[symbol]
             met[pair] = met.get(pair, 0) + times
         return met

@@ -169,7 +169,8 @@ class Follower(Protocol):
     def cases(self) -> dict[tuple[str, str], int] | None:
         """Return how often each symbol was met in each state.
 
-        None unless that was counted: on one tape, by the fast kernels, where it was asked for.
+        None unless that was counted: on one tape, by the fast kernels, where it was asked for. A
+        state without any rule may be left out, or stand for another such state.
         """
         ...
 

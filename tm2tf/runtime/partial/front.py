@@ -201,12 +201,12 @@ def _by_token(columns: Sequence[Column], W_E: Matrix) -> Float64[np.ndarray, "d_
         Unfit: a sum might be rounded.
     """
     d_model, width = W_E.shape[1], len(columns)
-    dense = np.zeros(d_model * width)
+    flat = np.zeros(d_model * width)
     lengths = [len(directions) for directions, _ in columns]
     number = np.repeat(np.arange(width), lengths)
     directions = np.concatenate([directions for directions, _ in columns])
-    np.add.at(dense, directions * width + number, np.concatenate([w for _, w in columns]))
-    dense = dense.reshape(d_model, width)
+    np.add.at(flat, directions * width + number, np.concatenate([w for _, w in columns]))
+    dense = flat.reshape(d_model, width)
     read = np.count_nonzero(dense, axis=1) > 0
     kept = read[W_E.columns]
     rows, places, values = W_E.rows()[kept], W_E.columns[kept], W_E.values[kept]
