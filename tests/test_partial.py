@@ -156,11 +156,14 @@ def test_a_bound_is_left_at_the_same_token(kernel, bound, most, text):
     counts, words = [], []
     for name in ("sparse", kernel):
         runner, count = begun(compiled, name), 0
-        with pytest.raises(BoundError) as caught:
-            while True:
+        told = None
+        while told is None:
+            try:
                 count += len(runner.advance(1).tokens)
+            except BoundError as error:
+                told = str(error)
         counts.append(count)
-        words.append(str(caught.value))
+        words.append(told)
         with pytest.raises(BoundError) as again:  # and in one call
             begun(compiled, name).advance(10**6)
         assert again.value.bound == bound

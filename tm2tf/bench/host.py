@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from tm2tf.runtime.streams import cores
+
 PACKAGES = ("numpy", "numba", "torch")
 UNKNOWN = "unknown"
 
@@ -39,13 +41,6 @@ def cpu() -> str:
         if name.strip() == "model name" and value.strip():
             return value.strip()
     return platform.processor() or platform.machine() or UNKNOWN
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory() -> int | None:

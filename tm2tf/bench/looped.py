@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from tm2tf import api
 from tm2tf.bench.benchmark import Benchmark, Settings
-from tm2tf.bench.host import cores
 from tm2tf.bench.kernels import by_weights, end_of
 from tm2tf.bench.results import Entry, Outcome, Race
 from tm2tf.bench.timing import Contender, Run, race, timed
+from tm2tf.runtime.streams import cores
 
 MACHINE = "bb5"
 WINDOW = 128

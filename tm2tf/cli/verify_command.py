@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ if TYPE_CHECKING:
 @runtime_options
 @block_options("run")
 @steps_option
+@click.option(
+    "--jobs",
+    "processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Processes that share the runs; each takes one or two seconds to start.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -70,6 +80,7 @@ def command(
     how: How,
     blocks: Blocks | None,
     max_steps: int | None,
+    processes: int,
     as_json: bool,
 ) -> None:
     """Check every step of the weights of each MACHINE against the machine.
@@ -102,7 +113,7 @@ def command(
         *_unnamed(count, seed, corpus, max_steps, asked, blocks, skipped),
     ]
     began = time.perf_counter()
-    done = list(_run(jobs, how, skipped))
+    done = list(_run(jobs, how, skipped, processes))
     report = report_of(done, skipped, time.perf_counter() - began)
     if as_json:
         print_json(report)
@@ -135,20 +146,17 @@ def _jobs(
     made: Model | BlockModel | None = None,
 ) -> Iterator[Job]:
     """Yield the jobs of a case: one, or with `all` one for each construction that takes it."""
-    from tm2tf import api, constructions
+    from tm2tf import constructions
 
     if made is not None:
-        yield Job(case, lambda: made, case.command, may_skip=False, several=False)
+        make = partial(_as_opened, made)
+        yield Job(case, make, case.command, may_skip=False, several=False)
         return
     if blocks is not None:
         again = case.command + asked.words() + blocks.words()
-        yield Job(
-            case,
-            lambda: made_of(case.machine, blocks, asked, case.tapes, case.max_steps, given=True),
-            again,
-            may_skip=False,
-            several=False,
-        )
+        start = (case.tapes, case.max_steps)
+        make_blocks = partial(made_of, case.machine, blocks, asked, *start, given=True)
+        yield Job(case, make_blocks, again, may_skip=False, several=False)
         return
     for each in _constructions(asked):
         construction = constructions.by_name(each.construction)
@@ -157,12 +165,20 @@ def _jobs(
         if reason is not None and asked.construction == "all":
             skipped.append(Skipped(case.machine.name, construction.name, reason))
             continue
+        several = asked.construction == "all"
+        words = case.command + each.words()
+        compiled = partial(_compiled, case.machine, each)
+        yield Job(case, compiled, words, several and not each.options, several)
 
-        def make(each: Asked = each) -> Model:
-            return api.compile(case.machine, each.construction, each.target, **each.options)
 
-        may_skip = asked.construction == "all" and not each.options
-        yield Job(case, make, case.command + each.words(), may_skip, asked.construction == "all")
+def _as_opened(made: Model | BlockModel) -> Model | BlockModel:
+    return made
+
+
+def _compiled(machine: Machine, asked: Asked) -> Model:
+    from tm2tf import api
+
+    return api.compile(machine, asked.construction, asked.target, **asked.options)
 
 
 def _named(
@@ -222,25 +238,59 @@ def _unnamed(
         yield from _jobs(case, asked, blocks, skipped)
 
 
-def _run(jobs: list[Job], how: How, skipped: list[Skipped]) -> Iterator[tuple[Job, Check]]:
+def _run(
+    jobs: list[Job], how: How, skipped: list[Skipped], processes: int
+) -> Iterator[tuple[Job, Check]]:
     """Yield each job with its check; a bar counts jobs if they are many, else a job's steps."""
     if len(jobs) > MANY:
         with progress("verify", len(jobs), "runs") as update:
-            for number, job in enumerate(jobs):
-                yield from _check(job, how, skipped, None)
+            for number, found in enumerate(_checks(jobs, how, processes)):
+                yield from _checked(jobs[number], how, skipped, found)
                 if update is not None:
                     update(number + 1)
         return
     for job in jobs:
         total = job.case.expected.steps or job.case.max_steps
         with progress(job.case.machine.name, total) as update:
-            yield from _check(job, how, skipped, update)
+            found = _check(job, how, update)
+        yield from _checked(job, how, skipped, found)
 
 
-def _check(
-    job: Job, how: How, skipped: list[Skipped], update: Callable[[int], None] | None
+def _checks(jobs: list[Job], how: How, processes: int) -> Iterator[Check | Skipped]:
+    """Yield the check of each job; artifacts that are open are not sent to other processes."""
+    opened = any(isinstance(job.make, partial) and job.make.func is _as_opened for job in jobs)
+    if processes == 1 or opened:
+        for job in jobs:
+            yield _check(job, how)
+        return
+    from tm2tf.cli.processes import by_processes
+
+    for job, found in zip(jobs, by_processes(partial(_quiet, how), jobs, processes), strict=True):
+        yield _check(job, how) if found is None else found
+
+
+def _quiet(how: How, job: Job) -> Check | Skipped | None:
+    """Return the check of a job in another process; None if the first one is to see the error."""
+    from tm2tf.errors import Tm2tfError
+
+    try:
+        return _check(job, how)
+    except Tm2tfError:
+        return None
+
+
+def _checked(
+    job: Job, how: How, skipped: list[Skipped], found: Check | Skipped
 ) -> Iterator[tuple[Job, Check]]:
-    """Yield a job with its check; nothing if it has to be skipped, and may be."""
+    """Yield a job with its check; nothing if it was skipped."""
+    if isinstance(found, Skipped):
+        skipped.append(found)
+    else:
+        yield replace(job, again=job.again + how.words()), found
+
+
+def _check(job: Job, how: How, update: Callable[[int], None] | None = None) -> Check | Skipped:
+    """Return the check of a job, or that it has to be skipped, and may be."""
     from tm2tf.errors import BoundError, ConfigurationError, ExtraError, TargetError
 
     case = job.case
@@ -249,7 +299,7 @@ def _check(
         model = job.make()
         looped = model.weights.W_loop is not None
         chosen = how if looped or not job.several else replace(how, grow=True)
-        check = model.verify(
+        return model.verify(
             *case.tapes,
             expected=case.expected,
             max_steps=case.max_steps,
@@ -262,6 +312,4 @@ def _check(
             raise BoundError(message, bound=error.bound) from None
         if not job.may_skip:
             raise
-        skipped.append(Skipped(case.machine.name, name, str(error)))
-        return
-    yield replace(job, again=job.again + how.words()), check
+        return Skipped(case.machine.name, name, str(error))

@@ -116,6 +116,19 @@ def run(
                 on_progress(follower.steps)
             interrupted = bool(noted) and follower.outcome is None
     seconds = time.perf_counter() - began
+    return result_of(follower, seconds, dtype=dtype, interrupted=interrupted, counting=counting)
+
+
+def result_of(
+    follower: Follower,
+    seconds: float,
+    *,
+    dtype: str = "float64",
+    interrupted: bool = False,
+    counting: bool = False,
+) -> Result:
+    """Return how a run ended that took so long. The follower can be asked nothing afterwards."""
+    compiled = follower.compiled
     steps, passes, state, outcome = (
         follower.steps, follower.passes, follower.state, follower.outcome
     )  # fmt: skip

@@ -237,10 +237,9 @@ class StepFollower:
         after = self._runner.settle()
         tapes = []
         for t in range(machine.tapes):
-            memory = {
-                address + int(self._base[t]): naming.symbol(symbol)
-                for address, symbol in self._runner.memory(f"tape{t}.read").items()
-            }
+            found, base = self._runner.memory(f"tape{t}.read"), int(self._base[t])
+            names = {symbol: naming.symbol(symbol) for symbol in set(found.values())}
+            memory = {address + base: names[symbol] for address, symbol in found.items()}
             head = after[f"tape{t}.head"] + int(self._base[t])
             tapes.append(_tape(memory, head, machine.blank))
         number = self._order[0][after[self._state]]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
 
-from tm2tf.runtime.partial.back import Back
 from tm2tf.runtime.partial.kernels import KERNELS, Kernel
 from tm2tf.runtime.partial.lanes import Lent, Returned, takes
 from tm2tf.runtime.partial.runner import NONE, PartialRunner
@@ -20,13 +18,12 @@ Kernels = Callable[[str, Weights, tuple[str, ...]], Kernel]
 
 
 def own_kernel(name: str, weights: Weights, probes: tuple[str, ...]) -> Kernel:
-    """Return a fast kernel that shares nothing that changes with others: for one thread.
+    """Return a fast kernel that nobody else uses: for one thread.
 
     Raises:
         Unfit: it cannot take these weights.
     """
-    shared = parts(weights, probes)
-    return KERNELS[name](replace(shared, back=Back(shared.divided)))
+    return KERNELS[name](parts(weights, probes))
 
 
 class LendingRunner(PartialRunner):
