@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tm2tf.bench import (
     blocks,
+    gpu,
     growth_constructions,
     growth_memory,
     growth_rules,
@@ -16,6 +17,7 @@ from tm2tf.bench import (
     one_stream,
     peers,
     startup,
+    streams,
     verifying,
 )
 from tm2tf.bench.benchmark import Benchmark, Settings
@@ -25,6 +27,8 @@ from tm2tf.errors import ExtraError, NotFoundError, Tm2tfError, did_you_mean
 BENCHMARKS: tuple[Benchmark, ...] = (
     one_stream.BENCHMARK,
     blocks.BENCHMARK,
+    streams.BENCHMARK,
+    gpu.BENCHMARK,
     verifying.BENCHMARK,
     startup.BENCHMARK,
     peers.BENCHMARK,
