@@ -378,6 +378,7 @@ def test_memory_of_processes():
         growth_memory._peaks("nothing", "folded", (1,))
 
 
+@pytest.mark.slow
 def test_looped(monkeypatch):
     monkeypatch.setattr(looped, "QUICK_SQUARE", 64)
     monkeypatch.setattr(looped, "QUICK_BATCHES", (2,))
@@ -389,6 +390,7 @@ def test_looped(monkeypatch):
     assert race.entries[1].facts["share of peak"].endswith("%")
 
 
+@pytest.mark.slow
 def test_startup(monkeypatch):
     (race,) = checked(startup.measure(QUICK)).races
     assert race.entries[0].name == "python"
@@ -410,6 +412,7 @@ def test_peers_that_are_missing_are_left_out(monkeypatch):
         assert f"pip install 'tm2tf[{extra}]'" in told[name]
 
 
+@pytest.mark.slow
 def test_peers_that_are_there_are_checked(monkeypatch):
     monkeypatch.setattr(peers, "PLAIN_STEPS", 1_000)
     monkeypatch.setattr(peers, "WEIGHTS_STEPS", 1_000)

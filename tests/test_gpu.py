@@ -103,6 +103,7 @@ def test_tokens_are_those_of_the_torch_model(kernel, part):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kernel", TRITON)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.slow
 def test_results_are_those_of_the_simulator(kernel, part):
     for number in range(2 * part, 2 * part + 2):
         machine = sample(12, number)
@@ -152,6 +153,7 @@ def test_launches_may_end_anywhere():
 
 @needs_triton
 @pytest.mark.parametrize("machine", [walker(), shuttle()])
+@pytest.mark.slow
 def test_tapes_grow(machine):
     """Beyond the 256 cells that a stream has at first, or more from the beginning."""
     tapes = (shuttle_tape(300),) if machine.name == "shuttle" else ()
@@ -195,6 +197,7 @@ def test_bounds_are_watched(kernel):
 
 @needs_triton
 @pytest.mark.parametrize(("evaluated", "tapes"), [(False, 1), (True, 1), (False, 2), (True, 3)])
+@pytest.mark.slow
 def test_it_compiles_for_an_h100(evaluated, tapes, tmp_path):
     """No GPU is needed for that: Triton's wheels hold the assembler."""
     from triton.backends.compiler import GPUTarget

@@ -45,6 +45,7 @@ def test_processes_say_what_one_says(asked):
     ]
 
 
+@pytest.mark.slow
 def test_what_a_construction_does_not_take_is_told_in_order(asked):
     arguments = ("--construction", "all", "--max-steps", "4")
     one, two = (json.loads(asked(*arguments, "--jobs", n, count=1).stdout) for n in "12")

@@ -92,7 +92,7 @@ class Codes:
                 reads[t, : len(table)] = self._sum(1 + t, [table])
             emitted = (key.next_states, *key.writes.T, *key.moves.T)
             tables = (self._sum(0, [key.states]), self._sum(1 + self._k, emitted), reads)
-            lookups = (np.array(key.read_by), np.array(key.headed_by))
+            lookups = (tuple(map(np.uint64, key.read_by)), tuple(map(np.uint64, key.headed_by)))
             self._tables = key, (*tables, *lookups, key.heads_at)
         return int(
             _agreed(
@@ -107,18 +107,20 @@ def _agreed(  # type: ignore[no-untyped-def]
     codes, rows, heads, standing, tokens, found, addresses, by_standing, by_token, by_found,
     read_by, headed_by, heads_at,
 ):  # fmt: skip
-    """Return how many rows agree with what was recorded."""
-    token, tapes = np.uint64(standing), heads.shape[1]
-    for i in range(min(rows.shape[0], tokens.shape[0])):
-        code = by_standing[token]
-        for t in range(tapes):
+    """Return how many rows agree with what was recorded.
+
+    `read_by` and `headed_by` are tuples: numba unrolls the loops over them.
+    """
+    token, count = np.uint64(standing), np.uint64(min(rows.shape[0], tokens.shape[0]))
+    for i in range(count):
+        code, away = by_standing[token], np.int64(0)
+        for t in range(len(read_by)):
             code += by_found[t, np.uint64(found[i, read_by[t]])]
-            if heads[i, t] != addresses[i, headed_by[t]] + heads_at[token, t]:
-                return i
+            away |= heads[i, t] - addresses[i, headed_by[t]] - heads_at[token, t]
         token = np.uint64(tokens[i])
-        if code + by_token[token] != codes[np.uint64(rows[i])]:
-            return i
-    return min(rows.shape[0], tokens.shape[0])
+        if away != 0 or code + by_token[token] != codes[np.uint64(rows[i])]:
+            return np.int64(i)
+    return np.int64(count)
 
 
 def _columns(

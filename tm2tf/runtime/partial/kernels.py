@@ -296,7 +296,7 @@ KERNELS: dict[str, type[Evaluated] | type[Folded]] = {"evaluated": Evaluated, "f
 class Pool:
     """Kernels that no run uses now, whose tables the next run of the same weights can use."""
 
-    MOST = 16
+    MOST = 6
     """Kernels kept, at most: those that were used last."""
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ class Parts:
     probes: tuple[Probe, ...]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=6)
 def parts(weights: Weights, features: tuple[str, ...]) -> Parts:
     """Return weights taken apart.
 
