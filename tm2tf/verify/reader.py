@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -73,7 +74,7 @@ class Codes:
         if self.exact:
             columns = (table.states, *table.reads.T, table.next_states, *table.writes.T)
             self._rows = self._sum(0, (*columns, *table.moves.T))
-        self._tables: tuple[Key, tuple[np.ndarray, ...]] | None = None
+        self._tables: tuple[Key, tuple[Any, ...]] | None = None
 
     def _sum(self, first: int, columns: Sequence[np.ndarray]) -> Int64[np.ndarray, " rows"]:
         """Return digits from number `first` on as one number."""
