@@ -16,6 +16,8 @@ from tm2tf.runtime.configurations import NOWHERE
 from tm2tf.runtime.told import FOREIGN, NO_MOVE, NOTHING, UNCLEAR, Key, Spoken, Told
 from tm2tf.verify.table_simulator import Steps, Table
 
+ZERO, ONE, BLOCK = np.uint64(0), np.uint64(1), np.uint64(64)
+
 _MOVES = {-1: "L", 0: "S", 1: "R", NO_MOVE: "none"}
 _WORDS = {NOTHING: "none", UNCLEAR: "unclear", FOREIGN: "unknown"}
 
@@ -112,15 +114,30 @@ def _agreed(  # type: ignore[no-untyped-def]
 
     `read_by` and `headed_by` are tuples: numba unrolls the loops over them.
     """
-    token, count = np.uint64(standing), np.uint64(min(rows.shape[0], tokens.shape[0]))
-    for i in range(count):
+    token, count, i = np.uint64(standing), np.uint64(min(rows.shape[0], tokens.shape[0])), ZERO
+    while i < count:
         code, away = by_standing[token], np.int64(0)
         for t in range(len(read_by)):
             code += by_found[t, np.uint64(found[i, read_by[t]])]
             away |= heads[i, t] - addresses[i, headed_by[t]] - heads_at[token, t]
-        token = np.uint64(tokens[i])
+        last, token = token, np.uint64(tokens[i])
         if away != 0 or code + by_token[token] != codes[np.uint64(rows[i])]:
             return np.int64(i)
+        i += ONE
+        while last == token and i + BLOCK <= count:
+            # all may be the same again, so that but the heads need be looked at
+            differs, row = np.int64(0), np.int64(rows[i - ONE])
+            for j in range(BLOCK):
+                differs |= np.int64(rows[i + j]) ^ row
+                differs |= np.int64(tokens[i + j]) ^ np.int64(token)
+            for t in range(len(read_by)):
+                value, at = np.int64(found[i - ONE, read_by[t]]), heads_at[token, t]
+                for j in range(BLOCK):
+                    differs |= np.int64(found[i + j, read_by[t]]) ^ value
+                    differs |= heads[i + j, t] - addresses[i + j, headed_by[t]] - at
+            if differs != 0:
+                break
+            i += BLOCK
     return np.int64(count)
 
 

@@ -4,7 +4,8 @@ Larger blocks mean fewer macro steps and more rules. Both are counted on the fir
 steps of the run, for a few sizes, and a run of `HORIZON` times as many is foreseen: its macro steps
 grow with it, its rules (as far as they will be met) are there. The total foreseen is
 
-    macro steps * STEP + rules * RULE + base steps played out for rules * PLAYED,
+    macro steps * STEP, or SWEPT for those that repeat the one before
+    + rules * RULE + base steps played out for rules * PLAYED,
 
 and the size with the least one is taken. A run that is over by then has the total that it has.
 Sizes are 3 * 2^k and 2^k: machines whose tape repeats every three or two cells, or a multiple, have
@@ -38,18 +39,22 @@ from tm2tf.machine.blocks.finder import (
 from tm2tf.machine.blocks.lifted import MOST_BLOCK, MOST_RULES, BlockMachine
 from tm2tf.machine.spec import Configuration, Machine
 
-STEP = 4.6e-9
-"""Seconds of a macro step: 1.9 to find the rules and 2.7 to run the weights (kernel `folded`) on
-one core of an AMD EPYC at 3 GHz, in nanoseconds. Only the ratios of these three matter."""
+STEP = 15e-9
+"""Seconds of a macro step: to find the rules, and to run the weights (kernel `folded`), on one core
+of an AMD EPYC at 3 GHz, where the processor does not foresee it. Only ratios matter here."""
 
-RULE = 42e-6
+SWEPT = 0.5e-9
+"""Seconds of a macro step of a sweep, which repeats the one before: many are taken at once."""
+
+RULE = 45e-6
 """Seconds of a rule: 6 microseconds to find and name it, 20 to compile it to a neuron, a token and
 directions, 12 for the kernel to take these apart and to see for the first time what they do, and
-some for what is told of the run. (A line through the totals of BB(5) in blocks of 12 to 96: 4.8
-nanoseconds a step, 44 microseconds a rule, and 5 milliseconds for any size.)"""
+some for what is told of the run. (These three are a least-squares fit to the totals of BB(5) in
+blocks of 4 to 48 and of the binary counter in blocks of 2 to 8: within a fifth of each, with 3
+milliseconds for any size.)"""
 
 PLAYED = 2e-9
-"""Seconds of a base step that is played out for a rule."""
+"""Seconds of a base step that is played out for a rule, most of them one after another."""
 
 PROBED = 1 << 18
 """Base steps of the beginning: each size costs a third of a millisecond."""
@@ -195,5 +200,6 @@ def _probe(
     if walker.why in (walk.NO_RULES, walk.TOO_LONG):
         return Probe(block, walker.macro_steps, walker.rules, math.inf)
     times = 1.0 if walker.why == walk.OVER else horizon
-    seconds = walker.macro_steps * times * STEP + walker.rules * RULE + walker.played * PLAYED
+    running = (walker.macro_steps - walker.swept) * STEP + walker.swept * SWEPT
+    seconds = running * times + walker.rules * RULE + walker.played * PLAYED
     return Probe(block, walker.macro_steps, walker.rules, seconds)

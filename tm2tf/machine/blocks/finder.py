@@ -86,7 +86,7 @@ class Walker:
             slots=np.zeros(1 << (2 * most_blocks).bit_length(), dtype=np.uint32),
             rules=np.zeros((most_rules, 6), dtype=np.int64),
         )
-        self._here = np.zeros(6, dtype=np.int64)
+        self._here = np.zeros(7, dtype=np.int64)
         self._here[walk.STATE] = walk.numbered(
             start_of(base).kind, self._states[base.start], 0, 0, len(base.states), block
         )
@@ -109,6 +109,11 @@ class Walker:
     def base_steps(self) -> int:
         """The base steps taken."""
         return int(self._here[walk.BASE])
+
+    @property
+    def swept(self) -> int:
+        """The macro steps that repeated the one before, in the same state on an equal block."""
+        return int(self._here[walk.SWEPT])
 
     @property
     def rules(self) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
-from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt16, UInt32, UInt64
@@ -14,7 +13,7 @@ from jaxtyping import Int64, UInt16, UInt32, UInt64
 from tm2tf.runtime.partial import loops, wide
 from tm2tf.runtime.partial.back import picked, product
 from tm2tf.runtime.partial.candidates import candidates
-from tm2tf.runtime.partial.loops import STOP, UNKNOWN
+from tm2tf.runtime.partial.loops import FAR, STOP, SWEEP, UNKNOWN
 from tm2tf.runtime.partial.settling import SLACK, TIED, fold, settle
 from tm2tf.runtime.partial.tables import Parts, parts
 from tm2tf.runtime.partial.unfit import Unfit
@@ -67,6 +66,13 @@ class Went(NamedTuple):
     status: int
     case: int
     stood: int
+    swept: int
+
+    @staticmethod
+    def of(emitted: Any, last: Any, fed: Any, *others: Any) -> Went:
+        """Return what a loop returned, but for the places."""
+        status, case, stood, swept = map(int, (*others, 0)[:4])
+        return Went(int(emitted), int(last), bool(fed), status, case, stood, swept)
 
 
 class Kernel(ABC):
@@ -173,7 +179,7 @@ class Evaluated(Kernel):
     ) -> Went:  # fmt: skip
         lines = (self._top, self._slope, self._flat_, self._base, self._rise)
         if len(places) == 1:
-            n, place, token, fed, status, case, stood = loops.evaluated(
+            n, places[0], *rest = loops.evaluated(
                 cells[0], places[0], *window, np.uint64(pending), fed, np.uint64(count),
                 self.state, *self._flat,
                 self._by_value, self._first, self._begin, self._made.pre, self._rest, self._inner,
@@ -181,16 +187,15 @@ class Evaluated(Kernel):
                 self.keeps, recorded.tokens, recorded.addresses.ravel(), recorded.found.ravel(),
                 counts,
             )  # fmt: skip
-            places[0] = place
-            return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
-        n, places[:], token, fed, status, case, stood = wide.evaluated(
+            return Went.of(n, *rest)
+        n, places[:], *rest = wide.evaluated(
             cells, tuple(places), *window, np.uint64(pending), fed, np.uint64(count),
             self.state, *self._flat, self._sides,
             self._strides, self._left, self._first, self._made.pre, self._rest, self._inner,
             *lines, self.token, self.goes, self.side, self.moved, self.wrote,
             self.keeps, recorded.tokens, recorded.addresses, recorded.found,
         )  # fmt: skip
-        return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
+        return Went.of(n, *rest)
 
     def learn(self, case: int, state: int, found: np.ndarray) -> None:
         """Enter which token a candidate leads to when it fires alone, and how far the others are.
@@ -263,24 +268,31 @@ class Folded(Kernel):
         columns = (self.token, self.goes, self.side, self.moved, self.wrote, self.keeps)
         if len(places) == 1:
             back = self.parts.back
-            n, place, token, fed, status, case, stood = fold(
+            n, places[0], *rest = fold(
                 cells[0], places[0], *window, np.uint64(pending), fed, np.uint64(count),
                 self.state, *self._flat, self._sides, self._begin, *columns,
                 recorded.tokens, recorded.addresses.ravel(), recorded.found.ravel(), counts,
                 back.first_rows, self.arrays,
             )  # fmt: skip
-            places[0] = place
-            return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
-        n, places[:], token, fed, status, case, stood = wide.folded(
+            return Went.of(n, *rest)
+        n, places[:], *rest = wide.folded(
             cells, tuple(places), *window, np.uint64(pending), fed, np.uint64(count),
             self.state, *self._flat, self._sides, self._strides, *columns,
             recorded.tokens, recorded.addresses, recorded.found,
         )  # fmt: skip
-        return Went(int(n), int(token), bool(fed), int(status), int(case), int(stood))
+        return Went.of(n, *rest)
 
     def learn(self, case: int, state: int, found: np.ndarray) -> None:  # noqa: D102
         token = self.settle(state, found.tolist())
-        self._note(case, token, self._begin[self.parts.back.states.of[token]])
+        goes = self._begin[self.parts.back.states.of[token]]
+        self._note(case, token, goes)
+        part = slice(case * len(found), (case + 1) * len(found))
+        far = self.side[part] == FAR
+        still = (self.moved[part] == 0) & (self.keeps[part] == found)
+        if int(goes) + int(self._strides[1:] @ found) == case and not (
+            self.wrote[part].any() or far.all() or (far & ~still).any()
+        ):
+            self.side[part] += SWEEP
 
     def cases(self) -> int:  # noqa: D102
         return len(self.token)
@@ -294,14 +306,18 @@ KERNELS: dict[str, type[Evaluated] | type[Folded]] = {"evaluated": Evaluated, "f
 
 
 class Pool:
-    """Kernels that no run uses now, whose tables the next run of the same weights can use."""
+    """Kernels that no run uses now, whose tables the next run of the same weights can use.
+
+    A kernel comes back when its run is collected, which may be at any moment, in any thread, and
+    within `take`, too: so there is no lock, and each operation on the deque is one that others
+    cannot come between. Who looks while another holds a kernel in its hands makes a new one.
+    """
 
     MOST = 6
-    """Kernels kept, at most: those that were used last."""
+    """Kernels kept, at most: those that came back last."""
 
     def __init__(self) -> None:
-        self._idle: OrderedDict[tuple[str, Weights, tuple[str, ...]], list[Kernel]] = OrderedDict()
-        self._lock = Lock()
+        self._idle: deque[tuple[tuple[str, ...], Kernel]] = deque(maxlen=self.MOST)
 
     def take(self, name: str, weights: Weights, probes: tuple[str, ...]) -> Kernel:
         """Return a fast kernel for weights, which nobody else uses.
@@ -309,20 +325,19 @@ class Pool:
         Raises:
             Unfit: it cannot take these weights.
         """
-        with self._lock:
-            idle = self._idle.get((name, weights, probes))
-            if idle:
-                return idle.pop()
+        for _ in range(self.MOST):
+            try:
+                given, kernel = self._idle.popleft()
+            except IndexError:
+                break
+            if (kernel.name, given) == (name, probes) and kernel.parts.back.weights is weights:
+                return kernel
+            self._idle.append((given, kernel))
         return KERNELS[name](parts(weights, probes))
 
     def give_back(self, kernel: Kernel, probes: tuple[str, ...]) -> None:
         """Keep a kernel for others."""
-        key = (kernel.name, kernel.parts.back.weights, probes)
-        with self._lock:
-            self._idle.setdefault(key, []).append(kernel)
-            self._idle.move_to_end(key)
-            while sum(map(len, self._idle.values())) > self.MOST:
-                self._idle.popitem(last=False)
+        self._idle.append((probes, kernel))
 
 
 POOL = Pool()

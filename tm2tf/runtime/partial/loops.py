@@ -27,6 +27,14 @@ STOP, UNKNOWN = np.uint64(2**63), np.uint64(2**63 + 1)
 LEFT, RIGHT, FAR = (np.uint64(i) for i in range(3))
 """How a token moves the address: by -1, by 1, or by another number (or not at all)."""
 
+SWEEP = np.uint64(3)
+"""Added to these where a case leads to itself: it comes again as often as its values are found at
+the next places, too (by FAR here a lookup stays where it is, and keeps what it found)."""
+
+SOON, BLOCK = np.uint64(32), np.uint64(64)
+"""Values found again one by one before it is worth a call (some 10 ns), and then compared at once:
+loops of 32 or fewer would be unrolled by the compiler, and no vectors be used."""
+
 RUNNING, STOPPED, NO_ROOM, UNSURE, NEW, BEYOND, LIMIT, FLOOR = range(8)
 """Why a loop came back: all tokens are emitted (or fed); a token is not fed here; an address may
 leave the cells; the candidates do not settle this case; the case is not known yet; an address is
@@ -125,7 +133,24 @@ def evaluated(  # noqa: C901, PLR0912, PLR0915
 
 
 @cached_njit(nogil=True)
-def folded(  # noqa: C901
+def alike(cells, place, right, same, most):
+    """Return how many cells from a place on to one side hold the same, up to `most`."""
+    m = ZERO
+    while m + BLOCK <= most:
+        first = place + m if right else place - m - BLOCK + ONE
+        differs = np.uint16(0)
+        for k in range(BLOCK):
+            differs |= np.uint16(cells[first + k] ^ same)
+        if differs:
+            break
+        m += BLOCK
+    while m < most and cells[place + m if right else place - m] == same:
+        m += ONE
+    return m
+
+
+@cached_njit(nogil=True)
+def folded(  # noqa: C901, PLR0912, PLR0915
     cells, place, lowest, low, high, reach, guard, pending, fed, count,
     state, shift, write, kept, fits,
     begin, token, goes, side, moved, wrote, keeps, tokens, addresses, found, counts,
@@ -133,12 +158,14 @@ def folded(  # noqa: C901
     """Emit up to `count` tokens, one remembered case a pass.
 
     A case is `begin` of the class of the token, or what `goes` says, plus the value that is found.
+    Where a case leads to itself (`SWEEP`), what is found next is compared with what it found, many
+    values at once: as long as they are the same, every pass emits the same token.
 
-    Returns as `evaluated` does.
+    Returns as `evaluated` does, and how many of the passes were compared so.
     """
     n, status = ZERO, RUNNING
     recording, counting = tokens.shape[0] > 0, counts.shape[0] > 0
-    case, stood = ZERO, pending
+    case, stood, swept = ZERO, pending, ZERO
     while status == RUNNING and n < count:
         if not fed:
             if not fits[pending]:
@@ -170,17 +197,54 @@ def folded(  # noqa: C901
             if start == STOP or n == stop:
                 fed = False
                 break
-            cells[place + wrote[case]] = keeps[case]
-            if side[case] == LEFT:
-                place -= ONE
-            elif side[case] == RIGHT:
-                place += ONE
-            else:
-                place += moved[case]
             pending = token[case]
+            where, keep = side[case], keeps[case]
+            cells[place + wrote[case]] = keep
+            if where == LEFT:
+                place -= ONE
+                continue
+            if where == RIGHT:
+                place += ONE
+                continue
+            if where == FAR:
+                place += moved[case]
+                continue
+            same, most, m = np.uint16(c), stop - n - ONE, ZERO  # a sweep
+            if where == RIGHT + SWEEP:
+                first = place + ONE
+                while m < most and cells[first + m] == same:
+                    m += ONE
+                    if m == SOON:
+                        m += alike(cells, first + m, True, same, most - m)
+                place = first + m
+            else:
+                first = place - ONE
+                while m < most and cells[first - m] == same:
+                    m += ONE
+                    if m == SOON:
+                        m += alike(cells, first - m, False, same, most - m)
+                place = first - m
+                first = place + ONE
+            if keep != same:
+                for k in range(m):
+                    cells[first + k] = keep
+            if recording:
+                for k in range(m):
+                    tokens[n + k], found[n + k] = pending, c
+                here = np.int64(first + lowest)
+                if where == RIGHT + SWEEP:
+                    for k in range(m):
+                        addresses[n + k] = here + np.int64(k)
+                else:
+                    for k in range(m):
+                        addresses[n + k] = here + np.int64(m - ONE - k)
+            if counting:
+                counts[case] += m
+            n += m
+            swept += m
         if not fed:
             stood, pending = pending, token[case]
-    return n, place, pending, fed, status, case, stood
+    return n, place, pending, fed, status, case, stood, swept
 
 
 @cached_njit(nogil=True)

@@ -76,6 +76,7 @@ class PartialRunner:
         self._apart: Counter[tuple[int, int]] = Counter()  # cases that were settled by themselves
         self._room = NOTHING
         self._settled = self.emitted = 0
+        self.swept = 0  # passes of `emitted` that were compared with the one before: see `loops`
         self._context = Context(weights)
         self._ends = np.array([token.outcome is not None for token in weights.tokens])
         self._warm()
@@ -263,6 +264,7 @@ class PartialRunner:
             self._context.feed(fed)
             self._moved |= fed > 0
             self.emitted += went.emitted
+            self.swept += went.swept
             self._fed = went.fed
             if went.fed:
                 self._last, self._pending = went.pending, NONE

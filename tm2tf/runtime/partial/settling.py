@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from tm2tf.jit import cached_njit
-from tm2tf.runtime.partial.loops import NEW, STOP, ZERO, folded
+from tm2tf.runtime.partial import loops
+from tm2tf.runtime.partial.loops import FAR, NEW, STOP, SWEEP, ZERO, folded
 from tm2tf.weights.matrix import Matrix
 from tm2tf.weights.model import FeedForward
 
@@ -185,7 +186,7 @@ def _emitted(
     return winner if best - second > SLACK * size and np.isfinite(best) else TIED
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, uses=[loops.__file__])
 def fold(
     cells, place, lowest, low, high, reach, guard, pending, fed, count,
     state, shift, write, kept, fits, sides,
@@ -193,10 +194,10 @@ def fold(
     first_rows, arrays,
 ):  # fmt: skip
     """Do as `loops.folded` does, and settle cases that are not known on the way, but for ties."""
-    n, stood = ZERO, pending
+    n, stood, swept = ZERO, pending, ZERO
     case = first_rows.copy()
     while True:
-        done, place, last, fed, status, new, before = folded(
+        done, place, last, fed, status, new, before, more = folded(
             cells, place, lowest, low, high, reach, guard, pending, fed, count - n,
             state, shift, write, kept, fits,
             begin, token, goes, side, moved, wrote, keeps, tokens[n:], addresses[n:], found[n:],
@@ -204,14 +205,17 @@ def fold(
         )  # fmt: skip
         if done > ZERO:
             stood = before
-        n, pending = n + done, last
+        n, pending, swept = n + done, last, swept + more
         if status != NEW:
-            return n, place, pending, fed, status, new, stood
+            return n, place, pending, fed, status, new, stood, swept
         case[0] = first_rows[0] + np.int64(state[pending])
         case[1] = first_rows[1] + np.int64(cells[place])
         emitted = settle(case, arrays)
         if emitted == TIED:
-            return n, place, pending, fed, status, new, stood
+            return n, place, pending, fed, status, new, stood, swept
         token[new], side[new], moved[new] = emitted, sides[emitted], shift[emitted]
         wrote[new], keeps[new] = write[emitted], kept[emitted]
         goes[new] = begin[state[emitted]] if fits[emitted] else STOP
+        itself = goes[new] + np.uint64(cells[place]) == new
+        if itself and wrote[new] == ZERO and side[new] != FAR:
+            side[new] += SWEEP

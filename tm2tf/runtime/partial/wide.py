@@ -15,7 +15,9 @@ from numba import njit
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from tm2tf.jit import cached_njit
+from tm2tf.runtime.partial import loops
 from tm2tf.runtime.partial.loops import (
+    FAR,
     LEFT,
     NEW,
     NO_ROOM,
@@ -24,10 +26,15 @@ from tm2tf.runtime.partial.loops import (
     RUNNING,
     STOP,
     STOPPED,
+    SWEEP,
     UNKNOWN,
     UNSURE,
     ZERO,
+    alike,
 )
+
+FEW = np.uint64(4)
+"""Passes of a sweep made one by one before it is worth a call: see `loops.SOON`."""
 
 
 @njit(forceinline=True)
@@ -57,6 +64,40 @@ def _move(cells, places, row, side, moved, wrote, keeps):
         places = tuple_setitem(places, t, place)
         at += ONE
     return places
+
+
+@njit(forceinline=True)
+def _found(cells, places, values):
+    """Return whether these values are found."""
+    same = True
+    for t in range(len(places)):
+        same &= np.uint64(cells[t, places[t]]) == values[t]
+    return same
+
+
+@njit(forceinline=True)
+def _along(cells, places, values, at, moved, keeps, count):
+    """Make so many passes of a sweep, in which these values are found; return the places then."""
+    for t in range(len(places)):
+        by, keep, first = moved[at + np.uint64(t)], keeps[at + np.uint64(t)], places[t]
+        places = tuple_setitem(places, t, first + count * by)
+        if by != ZERO and keep != values[t]:
+            if by != ONE:
+                first -= count - ONE
+            for k in range(count):
+                cells[t, first + k] = keep
+    return places
+
+
+@cached_njit(nogil=True, uses=[loops.__file__])
+def _alike(cells, places, values, at, side, most):
+    """Return in how many passes of a sweep these values are found, up to `most`."""
+    for t in range(len(places)):
+        where = side[at + np.uint64(t)]
+        if where != FAR + SWEEP:
+            right = where == RIGHT + SWEEP
+            most = min(most, alike(cells[t], places[t], right, np.uint16(values[t]), most))
+    return most
 
 
 @cached_njit(nogil=True)
@@ -135,19 +176,20 @@ def evaluated(  # noqa: C901, PLR0912, PLR0915
     return n, places, pending, fed, status, i, stood
 
 
-@cached_njit(nogil=True)
-def folded(  # noqa: C901
+@cached_njit(nogil=True, uses=[loops.__file__])
+def folded(  # noqa: C901, PLR0912, PLR0915
     cells, places, lowest, low, high, reach, guard, pending, fed, count,
     state, shift, write, kept, fits, sides,
     strides, token, goes, side, moved, wrote, keeps, tokens, addresses, found,
 ):  # fmt: skip
-    """Emit up to `count` tokens, one remembered case a pass; as `evaluated`.
+    """Emit up to `count` tokens, one remembered case a pass; as `loops.folded`.
 
     A case is `strides` times its coordinates; `goes` is already multiplied.
     """
     n, status = ZERO, RUNNING
     recording = tokens.shape[0] > 0
-    case, stood = ZERO, pending
+    case, stood, swept = ZERO, pending, ZERO
+    begun, was = ZERO, places
     while status == RUNNING and n < count:
         if not fed:
             if not fits[pending]:
@@ -181,8 +223,30 @@ def folded(  # noqa: C901
             if start == STOP or n == stop:
                 fed = False
                 break
-            places = _move(cells, places, case, side, moved, wrote, keeps)
             pending = token[case]
+            at = case * np.uint64(len(places))
+            if side[at] < SWEEP:
+                places = _move(cells, places, case, side, moved, wrote, keeps)
+                continue
+            begun, was = n, places  # a sweep
+            for t in range(len(places)):
+                was = tuple_setitem(was, t, np.uint64(cells[t, places[t]]))
+            places = _along(cells, places, was, at, moved, keeps, ONE)
+            while n + ONE < stop and _found(cells, places, was):
+                places = _along(cells, places, was, at, moved, keeps, ONE)
+                n += ONE
+                if n == begun + FEW:
+                    m = _alike(cells, places, was, at, side, stop - n - ONE)
+                    places = _along(cells, places, was, at, moved, keeps, m)
+                    n += m
+            swept += n - begun
+            if recording:
+                for k in range(n - begun):
+                    tokens[begun + k] = pending
+                    for t in range(len(places)):
+                        back = moved[at + np.uint64(t)] * (n - begun - k)
+                        addresses[begun + k, t] = np.int64(places[t] - back + lowest)
+                        found[begun + k, t] = was[t]
         if not fed:
             stood, pending = pending, token[case]
-    return n, places, pending, fed, status, case, stood
+    return n, places, pending, fed, status, case, stood, swept
