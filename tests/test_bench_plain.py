@@ -38,8 +38,8 @@ def simulated(machine, tapes=(), max_steps=1000):
     return simulation.outcome or "step-limit", simulation.steps, nonblank
 
 
-def by_table(machine, tapes=(), max_steps=1000):
-    ran = plain.run(machine, machine.initial(tapes), max_steps)
+def by_table(machine, tapes=(), max_steps=1000, sweeps=False):
+    ran = plain.run(machine, machine.initial(tapes), max_steps, sweeps=sweeps)
     return ran.outcome, ran.steps, ran.nonblank
 
 
@@ -53,6 +53,21 @@ def test_plain_is_the_simulator_on_random_machines(number):
     for limit in (0, 1, 37, 1000):
         expected = simulated(machine, example.tapes, limit)
         assert by_table(machine, example.tapes, limit) == expected
+        if machine.tapes == 1:
+            assert by_table(machine, example.tapes, limit, sweeps=True) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    machine=machines(tapes=(1, 1)),
+    runs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 150)), max_size=6),
+    limit=st.integers(0, 700),
+)
+def test_plain_sweeps_as_the_simulator_does(machine, runs, limit):
+    symbols = machine.symbols
+    word = tuple(symbols[number % len(symbols)] for number, count in runs for _ in range(count))
+    tapes = (Tape(word, head=0),)
+    assert by_table(machine, tapes, limit, sweeps=True) == simulated(machine, tapes, limit)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.strategies import configurations, machines
 from tm2tf import api
 from tm2tf.bench.disguise import disguised
+from tm2tf.bench.machines import spreader
 from tm2tf.compiler import compile_machine
 from tm2tf.errors import BoundError, InputError
 from tm2tf.formats import bbchallenge
@@ -68,8 +69,9 @@ def sampled(seed, count):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """Return a list of how many passes the lanes made in each go."""
+    """Return a list of how many passes the lanes made in each go; sweeps are left to them, too."""
     made, go = [], Lanes.go
+    monkeypatch.setattr(streams, "SWEPT", 2)
 
     def counted(self, bursts):
         before = int(self.made.sum())
@@ -126,6 +128,46 @@ def test_most_passes_are_made_in_lanes(passes):
     total = sum(result.steps for result in found)
     assert total == 18 * 40_000 + 3 * 107
     assert sum(passes) > 0.9 * total
+
+
+def test_runs_that_sweep_do_so_alone(monkeypatch):
+    """To and fro, a cell further each time: hardly a pass is made in lanes; counters stay there."""
+    made, take = [], Lanes.take
+
+    def taken(self, lane):
+        returned = take(self, lane)
+        made.append((returned.passes, returned.token))
+        return returned
+
+    monkeypatch.setattr(Lanes, "take", taken)
+    sweeping, counting = compile_machine(spreader()), api.compile("counter")
+    jobs = [(sweeping, spreader().initial())] * 3
+    assert together(jobs, limit=1_000_000, threads=1) == alone(jobs, "folded", 1_000_000)
+    assert sum(passes for passes, _ in made) < 100_000
+    made.clear()
+    jobs = [(counting.compiled, counting.start())] * 3
+    assert together(jobs, limit=1_000_000, threads=1) == alone(jobs, "folded", 1_000_000)
+    assert sum(passes for passes, _ in made) > 2_900_000
+    made.clear()
+    jobs = [(sweeping, spreader().initial()), (counting.compiled, counting.start())] * 2
+    assert together(jobs, limit=3_000_000, threads=1) == alone(jobs, "folded", 3_000_000)
+
+
+def test_a_stay_in_a_lane_ends(monkeypatch):
+    """A run comes back now and then, to see whether it would be faster alone, and goes on."""
+    monkeypatch.setattr(streams, "STAY", 5000)
+    counting = api.compile("counter")
+    jobs = [(counting.compiled, counting.start())] * 2
+    puts, put = [], Lanes.put
+
+    def counted(self, lane, lent, most):
+        puts.append(most)
+        return put(self, lane, lent, most)
+
+    monkeypatch.setattr(Lanes, "put", counted)
+    assert together(jobs, limit=200_000, threads=1) == alone(jobs, "folded", 200_000)
+    assert len(puts) >= 2 * 200_000 // (5000 + streams.LOOKED + 1) - 2
+    assert max(puts) == 5000
 
 
 def test_bb5_to_its_end():

@@ -52,12 +52,14 @@ def end_of(machine: Machine, tapes: tuple[Tape, ...] = (), max_steps: int | None
     return End(ran.outcome, ran.steps, ran.nonblank)
 
 
-def by_plain(machine: Machine, tapes: tuple[Tape, ...], end: End) -> Callable[[], Run]:
-    """Return what runs the plain simulator to an end."""
+def by_plain(
+    machine: Machine, tapes: tuple[Tape, ...], end: End, sweeps: bool = False
+) -> Callable[[], Run]:
+    """Return what runs the plain simulator to an end; it can take the steps of sweeps at once."""
     made, start = plain.table(machine), machine.initial(tapes)
 
     def run() -> Run:
-        ran = plain.run(machine, start, end.limit, made)
+        ran = plain.run(machine, start, end.limit, made, sweeps)
         return Run(ran.steps, ran.seconds, end.differs(ran.outcome, ran.steps, ran.nonblank))
 
     return run

@@ -28,6 +28,7 @@ QUICK_STEPS = 20_000_000
 
 ABOUT = {
     "plain": "the table simulator in numba, no weights",
+    "sweeping": "the same, taking the steps of sweeps at once, as folded does",
     "dense": "every entry of every matrix multiplied in each pass",
     "sparse": "entries that are not 0, lookups from an index",
     "evaluated": "feed-forward layers and argmax computed on every pass; layer sums as integers",
@@ -59,7 +60,10 @@ def _kernels(machine: Machine, full: End, settings: Settings) -> Race:
         most = MOST.get(name, full.steps)
         return full if most >= full.steps else end_of(machine, (), most)
 
-    found = [Contender("plain", ABOUT["plain"], by_plain(machine, (), full))]
+    found = [
+        Contender("plain", ABOUT["plain"], by_plain(machine, (), full)),
+        Contender("plain, sweeping", ABOUT["sweeping"], by_plain(machine, (), full, sweeps=True)),
+    ]
     for kernel in KERNELS:
         run = by_weights(model, (), end(kernel), kernel)
         found.append(Contender(kernel, ABOUT[kernel], run, GOALS.get(kernel)))

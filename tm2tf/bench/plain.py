@@ -4,7 +4,8 @@ It is what someone would write who wants a Turing machine fast and nothing else:
 one byte a cell, one lookup for each of next state, symbol and move, unsigned indices (signed ones
 would be looked at for being negative). The loop looks for no tape's end: there are always more
 cells on both sides of a head than steps until somebody looks. It owes nothing to the evaluators
-that it is compared with.
+that it is compared with. With `sweeps` it is what someone would write who has read how the folded
+kernel sweeps: see `_sweeping`.
 """
 
 from __future__ import annotations
@@ -102,22 +103,28 @@ def table(machine: Machine) -> Table:
 
 
 def run(
-    machine: Machine, start: Configuration, max_steps: int | None = None, made: Table | None = None
+    machine: Machine,
+    start: Configuration,
+    max_steps: int | None = None,
+    made: Table | None = None,
+    sweeps: bool = False,
 ) -> Ran:
     """Run a machine from a start to its end, or for so many steps; `made` is its table, if there.
 
     Raises:
-        InputError: the machine's table would be too large.
+        InputError: the machine's table would be too large, or has several tapes and `sweeps`.
     """
+    if sweeps and machine.tapes > 1:
+        raise InputError(f"machine {machine.name!r} has {machine.tapes} tapes, sweeps are for one")
     found = made or table(machine)
     limit = 2**62 if max_steps is None else max_steps
     cells, heads = _tapes(found, start)
     base, steps = found.states.index(start.state) * found.block, 0
-    _chunk(found, cells, heads, base, 0)  # compiles the loop, or loads it
+    _chunk(found, cells, heads, base, 0, sweeps)  # compiles the loop, or loads it
     began = time.perf_counter()
     while base < found.over and steps < limit:
         cells, heads = _roomy(cells, heads)
-        base, done = _chunk(found, cells, heads, base, min(CHUNK, limit - steps))
+        base, done = _chunk(found, cells, heads, base, min(CHUNK, limit - steps), sweeps)
         steps += done
     seconds = time.perf_counter() - began
     if base == found.stuck:
@@ -156,7 +163,7 @@ def _roomy(cells: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _chunk(
-    found: Table, cells: np.ndarray, heads: np.ndarray, base: int, most: int
+    found: Table, cells: np.ndarray, heads: np.ndarray, base: int, most: int, sweeps: bool
 ) -> tuple[int, int]:
     """Take up to `most` steps, changing `cells` and `heads`; return the state's row, and steps."""
     ends = (np.uint64(found.over), np.uint64(found.stuck))
@@ -166,7 +173,8 @@ def _chunk(
         after, done = _several(*rules, *ends, radix, cells, heads, *begin)
     else:
         rules = (found.following, *found.writes.T.copy(), *found.moves.T.copy())
-        after, done = _LOOPS[len(cells) - 1](*rules, *ends, radix, *cells, heads, *begin)
+        loop = _sweeping if sweeps else _LOOPS[len(cells) - 1]
+        after, done = loop(*rules, *ends, radix, *cells, heads, *begin)
     return int(after), int(done)
 
 
@@ -186,6 +194,51 @@ def _one(  # type: ignore[no-untyped-def]
             if base == stuck:
                 done -= np.uint64(1)
             break
+    heads[0] = head
+    return base, done
+
+
+@cached_njit(nogil=True)
+def _sweeping(  # type: ignore[no-untyped-def]
+    following, writes, moves, over, stuck, radix, cells, heads, base, most
+):  # fmt: skip
+    """Take steps on one tape as `_one` does, those of a sweep many at once.
+
+    Where a rule goes on in its own state, and its symbol is read again, it applies again: 64 cells
+    are compared at once.
+    """
+    head, done, one, block = heads[0], np.uint64(0), np.uint64(1), np.uint64(64)
+    while done < most:
+        symbol = cells[head]
+        row = base + np.uint64(symbol)
+        before, move = base, moves[row]
+        cells[head] = writes[row]
+        head += move
+        base = following[row]
+        done += one
+        if base >= over:
+            if base == stuck:
+                done -= one
+            break
+        if base != before or cells[head] != symbol or move == 0:
+            continue
+        m, left = np.uint64(0), most - done
+        while m + block <= left:
+            first = head + m if move == one else head - m - block + one
+            differs = np.uint8(0)
+            for k in range(block):
+                differs |= np.uint8(cells[first + k] != symbol)
+            if differs:
+                break
+            m += block
+        while m < left and cells[head + m * move] == symbol:
+            m += one
+        if writes[row] != symbol:
+            first = head if move == one else head - m + one
+            for k in range(m):
+                cells[first + k] = writes[row]
+        head += m * move
+        done += m
     heads[0] = head
     return base, done
 

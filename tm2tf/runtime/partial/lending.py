@@ -37,11 +37,13 @@ class LendingRunner(PartialRunner):
         kernel_name: str,
         kernels: Kernels,
     ) -> None:
+        self._kernels = kernels
         super().__init__(weights, prompt, probes, kernel_name)
-        self._kernel = kernels(kernel_name, weights, self.probes)
-        self._parts = self._kernel.parts
         self._untold = 0  # passes made elsewhere of which nobody has heard
         self._listed = True  # whether all that is emitted must be listed
+
+    def _taken(self, kernel_name: str) -> Kernel:
+        return self._kernels(kernel_name, self.weights, self.probes)
 
     @property
     def can_lend(self) -> bool:

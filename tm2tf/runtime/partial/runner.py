@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64
 from tm2tf.runtime.memory import Memory, decode, lookup
 from tm2tf.runtime.partial import loops
 from tm2tf.runtime.partial.back import picked, product
-from tm2tf.runtime.partial.kernels import POOL, Recorded, Window
+from tm2tf.runtime.partial.kernels import POOL, Kernel, Recorded, Window
 from tm2tf.runtime.partial.unfit import Unfit
 from tm2tf.runtime.runner import Context, Emitted, Probe, Record, Skipped, beyond
 from tm2tf.weights.model import Weights
@@ -52,8 +52,7 @@ class PartialRunner:
         counting: bool = False,
     ) -> None:
         self.weights, self.probes = weights, tuple(probes)
-        self._kernel = POOL.take(kernel_name, weights, self.probes)
-        finalize(self, POOL.give_back, self._kernel, self.probes)
+        self._kernel = self._taken(kernel_name)
         self._parts = whole = self._kernel.parts
         self._moves, self._front = whole.moves, whole.front
         self._bound = weights.bounds.key
@@ -80,6 +79,12 @@ class PartialRunner:
         self._context = Context(weights)
         self._ends = np.array([token.outcome is not None for token in weights.tokens])
         self._warm()
+
+    def _taken(self, kernel_name: str) -> Kernel:
+        """Return a kernel for this run alone, as long as it lasts."""
+        kernel = POOL.take(kernel_name, self.weights, self.probes)
+        finalize(self, POOL.give_back, kernel, self.probes)
+        return kernel
 
     def _warm(self) -> None:
         """Compile the loops or load them, before anything is timed."""
