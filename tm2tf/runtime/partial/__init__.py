@@ -8,7 +8,7 @@ sorts what the second one may see into classes. Two kernels are built of that:
 
 - `evaluated`: at every pass the neurons that can fire are computed, and the logits compared;
 - `folded`: each case of the back is computed once, when it first occurs, and remembered
-  (constant folding).
+  (constant folding); where a case leads to itself, many values found are compared at once.
 
 Neither knows what the weights are for. What is not shaped so raises `Unfit`, which says why, and
 runs on the next general kernel.
