@@ -125,13 +125,14 @@ class BlockModel:
         self._refuse_lack(macro)
         steps, counted = self._base_steps(macro, start)
         end = self.found.unfold(Configuration(macro.state, macro.tapes), start.tapes[0].head)
+        tapes = tuple(self.base.plain(tape) for tape in end.tapes)
         return BlockResult(
             macro=macro,
             outcome=macro.outcome,
             state=end.state,
             steps=steps,
-            nonblank=end.tapes[0].nonblank(self.base.blank),
-            tapes=end.tapes,
+            nonblank=tapes[0].nonblank(self.base.blank),
+            tapes=tapes,
             counted=counted,
         )
 
@@ -323,7 +324,7 @@ def _difference(unfolded: Unfolded, expected: Expected | None, base: Machine) ->
         "outcome": unfolded.outcome,
         "state": unfolded.configuration.state,
         "steps": unfolded.base_steps,
-        "nonblank": tape.nonblank(base.blank),
+        "nonblank": base.plain(tape).nonblank(base.blank),
     }
     for name, fact in facts.items():
         wanted = getattr(expected, name)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tm2tf.errors import FormatError, choose
-from tm2tf.formats import bbchallenge, native, native_writer
+from tm2tf.formats import bbchallenge, native, native_writer, turingmachine_io
 from tm2tf.machine.spec import Machine
 
 
@@ -40,6 +40,13 @@ FORMATS = (
         bbchallenge.parse,
         bbchallenge.dump,
     ),
+    Format(
+        "turingmachine.io",
+        "YAML of one tape: blank, start state, table",
+        turingmachine_io.looks_like,
+        turingmachine_io.parse,
+        turingmachine_io.dump,
+    ),
 )
 
 
@@ -67,5 +74,5 @@ def parse(text: str, source: str = "<text>", name: str = "machine") -> Machine:
     """Return the machine that a text describes, whichever format it is in."""
     found = detect(text, source)
     if found.name == "bbchallenge":
-        return found.parse(text, source)
+        return found.parse(text, source)  # which is its own name
     return found.parse(text, source, name)

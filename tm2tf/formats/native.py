@@ -56,6 +56,7 @@ FIELDS = (
     "reject",
     "halt",
     "undefined",
+    "first",
     "rules",
     "examples",
 )
@@ -161,6 +162,7 @@ class _Reader:
                 reject=self.many("reject"),
                 halt=self.many("halt"),
                 undefined=undefined,
+                first=self.first(),
                 description=self.one("description", ""),
                 source=self.one("source", ""),
             )
@@ -172,6 +174,13 @@ class _Reader:
             return machine
         reader = ExampleReader(self.source, machine, self.wildcard)
         return replace(machine, examples=tuple(reader.read(self.fields["examples"])))
+
+    def first(self) -> dict[str, str]:
+        if "first" not in self.fields:
+            return {}
+        pairs = self.source.items(self.fields["first"], "first")
+        word = self.source.word
+        return {word(key, "a symbol"): word(value, "a symbol") for key, value in pairs}
 
     def place(self, path: tuple[str, ...]) -> yaml.Node:
         while path and path not in self.marks:

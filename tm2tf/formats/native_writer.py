@@ -13,20 +13,23 @@ _PLAIN = re.compile(r"\w[\w.-]*(?: [\w.-]+)*", re.ASCII)
 def dump(machine: Machine) -> str:
     """Return the native text of a machine, every rule spelt out; `parse` gives it back."""
     wildcard = next(mark for mark in _wildcards() if mark not in machine.symbols)
-    lines = [f"name: {_quoted(machine.name)}"]
+    lines = [f"name: {quoted(machine.name)}"]
     lines += [
-        f"{key}: {_quoted(text)}"
+        f"{key}: {quoted(text)}"
         for key, text in (("description", machine.description), ("source", machine.source))
         if text
     ]
     lines += [
         f"tapes: {machine.tapes}",
-        f"blank: {_quoted(machine.blank)}",
+        f"blank: {quoted(machine.blank)}",
         f"symbols: {_list(machine.symbols)}",
-        f"start: {_quoted(machine.start)}",
+        f"start: {quoted(machine.start)}",
     ]
+    if machine.first:
+        pairs = [f"{quoted(symbol)}: {quoted(other)}" for symbol, other in machine.first.items()]
+        lines.append(f"first: {{{', '.join(pairs)}}}")
     if wildcard != "*":
-        lines.append(f"wildcard: {_quoted(wildcard)}")
+        lines.append(f"wildcard: {quoted(wildcard)}")
     for kind in ("accept", "reject", "halt"):
         if getattr(machine, kind):
             lines.append(f"{kind}: {_list(getattr(machine, kind))}")
@@ -39,12 +42,12 @@ def dump(machine: Machine) -> str:
     for (state, reads), to in machine.transitions.items():
         action = (*to.writes, *to.moves, to.state)
         rules[state].append(
-            f"    {_quoted(' '.join(reads))}: {_quoted(' '.join(action))}"
+            f"    {quoted(' '.join(reads))}: {quoted(' '.join(action))}"
             if short
             else f"    ? {_list(reads)}\n    : {_list(action)}"
         )
     for state, body in rules.items():
-        lines.append(f"  {_quoted(state)}:" + ("" if body else " {}"))
+        lines.append(f"  {quoted(state)}:" + ("" if body else " {}"))
         lines += body
     if machine.examples:
         lines.append("examples:")
@@ -57,7 +60,7 @@ def _wildcards() -> Iterator[str]:
     yield from (f"any{number}" for number in range(10**9))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a YAML double-quoted scalar, or the bare words where that is plainly safe."""
     if _PLAIN.fullmatch(text):
         return text
@@ -66,14 +69,14 @@ def _quoted(text: str) -> str:
 
 
 def _list(words: Sequence[str]) -> str:
-    return "[" + ", ".join(_quoted(word) for word in words) + "]"
+    return "[" + ", ".join(quoted(word) for word in words) + "]"
 
 
 def _word(machine: Machine, contents: Sequence[str], wildcard: str) -> str:
     word = machine.join(contents)
     if word == wildcard or machine.split(word) != tuple(contents):
         return _list(contents)
-    return _quoted(word)
+    return quoted(word)
 
 
 def _input(machine: Machine, tape: Tape, wildcard: str) -> str:
@@ -89,17 +92,17 @@ def _example(machine: Machine, example: Example, wildcard: str) -> str:
         tapes.pop()
     fields = [f"input: [{', '.join(_input(machine, tape, wildcard) for tape in tapes)}]"]
     if example.note:
-        fields.append(f"note: {_quoted(example.note)}")
+        fields.append(f"note: {quoted(example.note)}")
     if example.max_steps is not None:
         fields.append(f"max_steps: {example.max_steps}")
     wanted = example.expected
     for key in ("outcome", "state", "steps", "nonblank"):
         value = getattr(wanted, key)
         if value is not None:
-            fields.append(f"{key}: {_quoted(str(value))}")
+            fields.append(f"{key}: {quoted(str(value))}")
     if wanted.tapes is not None:
         words = [
-            _quoted(wildcard) if tape is None else _word(machine, tape, wildcard)
+            quoted(wildcard) if tape is None else _word(machine, tape, wildcard)
             for tape in wanted.tapes
         ]
         fields.append(f"tapes: [{', '.join(words)}]")

@@ -1,9 +1,9 @@
 """What a Turing machine is: states, symbols, tapes, transitions, configurations.
 
-A machine has k tapes, infinite both ways, over one alphabet with one blank. In a step it
-reads the k symbols under its heads; the transition for (state, reads) writes a symbol on
-each tape, moves each head L, S or R, and enters the next state. Steps are counted as
-bbchallenge.org counts them: a transition into a halting state is a step, and meeting an
+A machine has k tapes, infinite both ways (or one way: see `Machine.first`), over one alphabet with
+one blank. In a step it reads the k symbols under its heads; the transition for (state, reads)
+writes a symbol on each tape, moves each head L, S or R, and enters the next state. Steps are
+counted as bbchallenge.org counts them: a transition into a halting state is a step, and meeting an
 undefined transition is not.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -99,6 +99,13 @@ class Machine:
 
     `symbols` begins with no particular symbol; `blank` names the blank among them.
     `undefined` says what meeting a (state, reads) without a transition means.
+
+    Where tapes are infinite one way only, `first` says what each symbol is called on their first
+    cell, which has address 0, so that rules can tell it: no rule moves left from there, writes a
+    plain symbol there, or such a symbol elsewhere. Words have plain symbols only: `initial`,
+    `split` and `join` see to it, `plain` does so for tapes. It is empty for tapes without an end.
+
+    `notes` are what the file that it was read from says, and a machine here cannot.
     """
 
     name: str
@@ -114,13 +121,17 @@ class Machine:
     undefined: Undefined = "halt"
     description: str = ""
     source: str = ""
+    first: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transitions", MappingProxyType(dict(self.transitions)))
+        object.__setattr__(self, "first", MappingProxyType(dict(self.first)))
         _check_words(self)
         _check_states(self)
         _check_transitions(self)
+        _check_first(self)
 
     def outcome_of(self, state: str) -> Outcome | None:
         """Return how a run that enters `state` ends, or None if it goes on."""
@@ -151,7 +162,29 @@ class Machine:
                         f"{self.name!r}, which is {_listed(self.symbols)}"
                         + did_you_mean(symbol, self.symbols)
                     )
+        if self.first:
+            tapes = [self._from_first(tape, number) for number, tape in enumerate(tapes)]
         return Configuration(self.start, tuple(tapes))
+
+    def plain(self, tape: Tape) -> Tape:
+        """Return a tape in plain symbols, trimmed, where its first cell has another (`first`)."""
+        if not self.first:
+            return tape
+        return replace(tape, contents=self._plain(tape.contents)).trimmed(self.blank)
+
+    def _plain(self, contents: Sequence[str]) -> tuple[str, ...]:
+        back = {marked: symbol for symbol, marked in self.first.items()}
+        return tuple(back.get(symbol, symbol) for symbol in contents)
+
+    def _from_first(self, tape: Tape, number: int) -> Tape:
+        """Return a tape that holds its first cell, with the symbol that stands there."""
+        if tape.origin < 0 or tape.head < 0:
+            raise ConfigurationError(
+                f"tape {number} of machine {self.name!r} begins at address 0: got contents from "
+                f"{tape.origin} and the head at {tape.head}"
+            )
+        cells = (*[self.blank] * tape.origin, *self._plain(tape.contents)) or (self.blank,)
+        return Tape((self.first[cells[0]], *cells[1:]), 0, tape.head)
 
     def split(self, word: str) -> tuple[str, ...]:
         """Return the symbols of a word: one a character, or separated by spaces.
@@ -165,10 +198,11 @@ class Machine:
 
     def join(self, contents: Sequence[str]) -> str:
         """Return the word that `split` turns into `contents`."""
-        return ("" if self._one_character_each() else " ").join(contents)
+        return ("" if self._one_character_each() else " ").join(self._plain(contents))
 
     def _one_character_each(self) -> bool:
-        return all(len(symbol) == 1 for symbol in self.symbols)
+        marked = self.first.values()
+        return all(len(symbol) == 1 for symbol in self.symbols if symbol not in marked)
 
 
 def _listed(words: Sequence[str], most: int = 12) -> str:
@@ -246,6 +280,29 @@ def _check_transitions(machine: Machine) -> None:
         )
         if not fine:
             _explain_transition(machine, state, reads, to)
+
+
+def _check_first(machine: Machine) -> None:
+    """Require that symbols of first cells stand there, and nowhere else."""
+    plain, marked = set(machine.first), set(machine.first.values())
+    if not machine.first:
+        return
+    _require(
+        len(marked) == len(plain) and not plain & marked and plain | marked == set(machine.symbols),
+        "every symbol has another one for the first cell of a tape, or is one",
+        f"first is {dict(machine.first)}, and the alphabet {_listed(machine.symbols)}",
+        "first",
+    )
+    for (state, reads), to in machine.transitions.items():
+        for read, write, move in zip(reads, to.writes, to.moves, strict=True):
+            _require(
+                (read in marked) == (write in marked) and not (read in marked and move == "L"),
+                "a symbol of the first cell stays there, and the head does not go beyond",
+                f"reading {read!r}, the rule writes {write!r} and moves {move}",
+                "rules",
+                state,
+                " ".join(reads),
+            )
 
 
 def _explain_transition(machine: Machine, state: str, reads: Reads, to: Transition) -> None:

@@ -133,7 +133,8 @@ def result_of(
         follower.steps, follower.passes, follower.state, follower.outcome
     )  # fmt: skip
     cases = follower.cases() if counting else None
-    _, tapes = follower.end()
+    _, ended = follower.end()
+    tapes = tuple(compiled.machine.plain(tape) for tape in ended)
     blank = compiled.machine.blank
     return Result(
         machine=compiled.machine.name,

@@ -236,11 +236,12 @@ def _compare_end(
             return Divergence(table.steps, "", f"tape{t} at the end", *shown)
     if expected is None:
         return None
+    ended = [machine.plain(tape) for tape in end.tapes]
     facts = {
         "outcome": table.outcome or "step-limit",
         "state": end.state,
         "steps": table.steps,
-        "nonblank": sum(tape.nonblank(machine.blank) for tape in end.tapes),
+        "nonblank": sum(tape.nonblank(machine.blank) for tape in ended),
     }
     for name, fact in facts.items():
         wanted = getattr(expected, name)
@@ -248,8 +249,8 @@ def _compare_end(
             return Divergence(table.steps, "", f"expected {name}", str(wanted), str(fact))
     for t, contents in enumerate(expected.tapes or ()):
         wanted = None if contents is None else Tape(contents).trimmed(machine.blank).contents
-        if contents is not None and wanted != end.tapes[t].contents:
-            shown = [_shown(machine, x) for x in (contents, end.tapes[t].contents)]
+        if contents is not None and wanted != ended[t].contents:
+            shown = [_shown(machine, x) for x in (contents, ended[t].contents)]
             return Divergence(table.steps, "", f"expected tape{t}", *shown)
     return None
 

@@ -116,7 +116,7 @@ class PartialRunner:
         tokens = record.tokens.astype(np.int64)
         if not probe:
             return Emitted(tokens, np.zeros((len(tokens), 0), dtype=np.int64))
-        standing = np.concatenate([[record.standing], tokens[:-1]])
+        standing = np.concatenate([[record.standing], tokens])[: len(tokens)]
         return Emitted(tokens, self._read(standing, record.addresses, record.found))
 
     def record(
