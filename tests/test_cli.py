@@ -233,6 +233,7 @@ def test_verify():
         "agreed": count,
         "diverged": [],
         "skipped": [],
+        "stopped": [],
         "constructions": {"trace": {"checked": count, "agreed": count, "steps": steps}},
         "shared_weights_sha256": [],
         "steps_checked": steps,
@@ -293,6 +294,29 @@ def test_verify_of_one_start_knows_the_example_with_its_limit():
     assert from_json("verify counter --input '' --max-steps 3988")["steps_checked"] == 3988
     cases = list(of_machine("counter", api.load("counter"), (), None, given=False))
     assert cases[2].command == "tm2tf verify counter --input '' --max-steps 3988"
+
+
+def test_verify_of_machines_that_never_halt(tmp_path):
+    """A word in place of numbers: the machine must still run at the limit; one here does not."""
+    text = "# code\twhy\n1RB1LB_1LA1RA\tCycler\n1RB---_1RB---\tWalks\n1RB1LB_1LA1RZ\twrong\n"
+    (tmp_path / "never.tsv").write_text(text, encoding="utf-8")
+    facts = from_json("verify --corpus never.tsv --max-steps 500", code=1)
+    assert (facts["checked"], facts["agreed"], facts["stopped"]) == (3, 2, [])
+    assert facts["steps_checked"] == 500 + 500 + 6
+    (wrong,) = facts["diverged"]
+    assert (wrong["machine"], wrong["feature"]) == ("1RB1LB_1LA1RZ", "expected outcome")
+    assert (wrong["expected"], wrong["got"]) == ("step-limit", "halted")
+
+
+def test_verify_says_which_runs_were_too_long(tmp_path):
+    text = "1RB1LB_1LA1RZ\t6\t4\n1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA\t47176870\t4098\n"
+    (tmp_path / "two.tsv").write_text(text, encoding="utf-8")
+    facts = from_json("verify --corpus two.tsv --max-steps 2000")
+    assert (facts["agreed"], facts["steps_checked"]) == (2, 2006)
+    (stopped,) = facts["stopped"]
+    assert (stopped["steps"], stopped["ends_after"]) == (2000, 47_176_870)
+    shown = CliRunner().invoke(group, ["verify", "--corpus", "two.tsv", "--max-steps", "2000"])
+    assert "1 of the runs were stopped at the limit of steps" in shown.output.replace("\n", " ")
 
 
 def test_verify_of_a_corpus(tmp_path):

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     "--corpus",
     type=click.Path(dir_okay=False),
     metavar="FILE.tsv",
-    help="Also verify the machines of a file: code, steps, nonblank, with tabs.",
+    help="Also verify the machines of a file: code, steps, nonblank, with tabs; or code and a "
+    "word, for those that never halt.",
 )
 @compile_options
 @runtime_options
@@ -86,7 +87,7 @@ def command(
     """Check every step of the weights of each MACHINE against the machine.
 
     State, symbols read and written, move, head and tape are compared at every step with the
-    machine's rules as a compiled table; for the first 10,000 steps (fewer where a step takes many
+    machine's rules as a compiled table; for the first 3,000 steps (fewer where a step takes many
     tokens) the reference simulator and the interpreter of the program take part too. Each machine
     runs on the examples in its file, or on --input. A difference is shown with its step, layer and
     feature, and exits with 1. --construction all takes each construction in turn that can take the

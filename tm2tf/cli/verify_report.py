@@ -77,6 +77,11 @@ def report_of(
         "agreed": len(checks) - len(diverged),
         "diverged": diverged,
         "skipped": [asdict(each) for each in skipped],
+        "stopped": [
+            {"machine": check.machine, "steps": check.steps, "ends_after": job.case.ends}
+            for job, check in done
+            if job.case.ends is not None
+        ],
         "constructions": constructions,
         "steps_checked": sum(check.steps for check in checks),
         "forward_passes": sum(check.forward_passes for check in checks),
@@ -139,6 +144,8 @@ def show(done: list[tuple[Job, Check]], report: dict[str, Any]) -> None:
             out.print(f"  again:   {part['command']}", soft_wrap=True)
         for line in _skips(report["skipped"]):
             out.print(line, soft_wrap=True)
+        if report["stopped"]:
+            out.print(_stopped(report["stopped"]), soft_wrap=True)
         for digest in report["shared_weights_sha256"]:
             out.print(f"all by the same weights: sha256 {digest}")
         if "unfolded" in report:
@@ -155,6 +162,15 @@ def show(done: list[tuple[Job, Check]], report: dict[str, Any]) -> None:
             f"reference simulator and interpreter in {took['interpreter']:,}",
             markup=False,
         )
+
+
+def _stopped(stopped: list[dict[str, Any]]) -> str:
+    """Return a line for the runs that are longer than the limit of steps."""
+    ends = sorted(each["ends_after"] for each in stopped)
+    return (
+        f"{len(stopped):,} of the runs were stopped at the limit of steps, before their end, which "
+        f"comes after {ends[0]:,}" + (f" to {ends[-1]:,} steps" if len(ends) > 1 else " steps")
+    )
 
 
 def _by_construction(found: dict[str, dict[str, int]]) -> Table:

@@ -17,21 +17,32 @@ from tm2tf.machine.spec import Example, Expected, Machine, Tape
 UNSTATED = 1_000_000
 """Steps for a run of which nothing is known beforehand: under a second, and it may never halt."""
 
+LONGEST = 300_000_000
+"""Steps after which a machine of a corpus is stopped, unless told otherwise: some seconds."""
+
+FOREVER = 100_000
+"""Steps of a machine of a corpus that is said never to halt, unless told otherwise: some ms."""
+
 RARE = 100
 """Random machines drawn for each that is asked for, before giving up."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_WORD = re.compile(r"[A-Za-z]\S*")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One run to verify. `command` repeats it."""
+    """One run to verify. `command` repeats it.
+
+    `ends`: the steps after which it is said to end, where it is stopped before.
+    """
 
     machine: Machine
     tapes: tuple[Tape, ...]
     expected: Expected
     max_steps: int | None
     command: str
+    ends: int | None = None
 
 
 def _any(machine: Machine) -> bool:
@@ -88,38 +99,33 @@ def sampled(
 
 
 def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
-    """Yield the machines of a tab-separated file: code, steps, nonblank; `#` begins a comment.
+    """Yield the machines of a file, a line each, with tabs: code, steps, nonblank; or code, word.
 
-    A machine that needs more than `max_steps` is run so far, and its facts are not asked for. One
-    that runs on when it should have halted is stopped one step later.
+    `#` begins a comment. A word in place of numbers says that the machine never halts: it is run
+    for `max_steps` (or `FOREVER`), and must not. Of the others one that needs more than that (or
+    `LONGEST`) is run so far, and its facts are not asked for; and one that runs on when it should
+    have halted is stopped one step later.
 
     Raises:
         FormatError: a line is not of that form; with its number.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"the corpus {path} is not a text in UTF-8: {error.reason}") from None
-    except OSError as error:
-        raise InputError(
-            f"cannot read the corpus {path}: {error.strerror}; expected a file with a code, its "
-            "steps and its nonblank cells a line, separated by tabs"
-        ) from None
+    text = _text(path)
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        fields = line.split("\t")
-        numbers = fields[1:3]
-        if len(numbers) < 2 or not all(_NUMBER.fullmatch(field.strip()) for field in numbers):
+        code, *facts = (field.strip() for field in line.split("\t"))
+        counted = len(facts) >= 2 and all(_NUMBER.fullmatch(fact) for fact in facts[:2])
+        if not counted and not (len(facts) == 1 and _WORD.fullmatch(facts[0])):
             raise FormatError(
                 "expected a code, its steps and its nonblank cells, separated by tabs",
                 source=str(path),
                 text=text,
                 line=number,
                 column=1,
+                hint="or a code and a word: a machine that never halts",
             )
         try:
-            machine = bbchallenge.parse(fields[0])
+            machine = bbchallenge.parse(code)
         except FormatError as error:
             raise FormatError(
                 error.message,
@@ -129,12 +135,33 @@ def of_corpus(path: Path, max_steps: int | None) -> Iterator[Case]:
                 column=error.column,
                 hint=error.hint,
             ) from None
-        steps, nonblank = map(int, numbers)
-        reaches = max_steps is None or steps < max_steps
-        facts = Expected("halted", steps=steps, nonblank=nonblank) if reaches else Expected()
-        limit = steps + 1 if reaches else max_steps
-        command = f"tm2tf verify {machine.name}" + _limited(limit)
-        yield Case(machine, machine.initial().tapes, facts, limit, command)
+        yield _of_facts(machine, tuple(map(int, facts[:2])) if counted else None, max_steps)
+
+
+def _of_facts(machine: Machine, facts: tuple[int, ...] | None, max_steps: int | None) -> Case:
+    """Return the case of a machine that takes so many steps, and leaves so many cells; or never."""
+    tapes, command = machine.initial().tapes, f"tm2tf verify {machine.name}"
+    if facts is None:
+        limit = FOREVER if max_steps is None else max_steps
+        return Case(machine, tapes, Expected("step-limit"), limit, command + _limited(limit))
+    steps, nonblank = facts
+    limit = LONGEST if max_steps is None else max_steps
+    if steps >= limit:
+        return Case(machine, tapes, Expected(), limit, command + _limited(limit), ends=steps)
+    expected = Expected("halted", steps=steps, nonblank=nonblank)
+    return Case(machine, tapes, expected, steps + 1, command + _limited(steps + 1))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the corpus {path} is not a text in UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read the corpus {path}: {error.strerror}; expected a file with a code, its "
+            "steps and its nonblank cells a line, separated by tabs"
+        ) from None
 
 
 def _command(what: str, machine: Machine, tapes: Sequence[Tape], limit: int | None) -> str:
