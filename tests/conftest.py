@@ -8,6 +8,8 @@ import os
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.shapes import shapes_checked
+
 # Not weights.model: tests make ill-formed weights there, which saving must refuse.
 CHECKED = (
     "tm2tf.weights.matrix",
@@ -26,6 +28,13 @@ install_import_hook(CHECKED, "beartype.beartype")
 
 # Their assertions are to say as much as those of the tests.
 pytest.register_assert_rewrite("tests.artifacts", "tests.inspecting")
+
+
+@pytest.fixture
+def shapes_unchecked():
+    """For tests that run long what others run with shapes checked."""
+    with shapes_checked(False):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def catch(compiled, starts):
     return None
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("tapes", MACHINES)
 def test_every_sign_matters(tapes):
     machine = MACHINES[tapes]

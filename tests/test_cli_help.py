@@ -21,6 +21,8 @@ SLOW = ("learn report", "learn bounds", "learn retrieval", "bb5.png", "--library
 SCREENS = ("step",)
 """Commands that need a terminal, but for `--json`."""
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 
 def tm2tf(*arguments, loaded=False, **environment):
     """Run the command line as a process; with `loaded`, stderr ends in what it loaded."""
@@ -86,6 +88,7 @@ def lines():
 @pytest.mark.parametrize("line", list(lines()))
 def test_the_examples_in_the_help_work(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tm2tf.bench.compare.LONG_ENOUGH", 0)
     words = shlex.split(line)[1:]
     for more in (["--json"],) if words[0] in SCREENS else ([], ["--json"]):
         result = CliRunner(catch_exceptions=False).invoke(group, words + more)

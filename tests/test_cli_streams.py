@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 
 import pytest
 from click.testing import CliRunner
@@ -74,6 +75,11 @@ def test_a_reader_that_has_enough_is_no_failure(command):
 # --- colours --------------------------------------------------------------------------------
 
 
+@cache
+def coloured():
+    return shell("FORCE_COLOR=1 COLORTERM=truecolor COLUMNS=80 tm2tf diagram bb4").stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -84,8 +90,7 @@ def test_a_reader_that_has_enough_is_no_failure(command):
 )
 def test_no_color_may_stand_anywhere(command):
     """With FORCE_COLOR a pipe is taken for a terminal; the option is stronger."""
-    coloured = shell("FORCE_COLOR=1 COLORTERM=truecolor COLUMNS=80 tm2tf diagram bb4")
-    assert "\x1b[38;" in coloured.stdout
+    assert "\x1b[38;" in coloured()
     plain = shell(f"FORCE_COLOR=1 COLORTERM=truecolor COLUMNS=80 tm2tf {command}")
     assert (plain.returncode, plain.stderr) == (0, "")
     assert "\x1b[38;" not in plain.stdout

@@ -105,8 +105,8 @@ def test_other_machines_with_the_same_weights():
 
 
 def test_verify_by_all_constructions():
-    facts = from_json("verify bb4 palindrome --construction all")
-    runs = 1 + len(api.load("palindrome").examples)
+    facts = from_json("verify bb4 binary-increment --construction all")
+    runs = 1 + len(api.load("binary-increment").examples)
     skipped = {each["construction"] for each in facts["skipped"]}
     assert {c.name for c in CONSTRUCTIONS} == {*facts["constructions"], *skipped}
     assert {c.name for c in HARD} <= set(facts["constructions"])
@@ -116,12 +116,16 @@ def test_verify_by_all_constructions():
     assert all(construction.name in text for construction in HARD)
 
 
-def test_verify_says_which_constructions_cannot_take_a_machine():
-    facts = from_json("verify matching-3tape --construction all")
+def test_verify_says_which_constructions_cannot_take_a_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "three.yaml").write_text(
+        "tapes: 3\nstart: a\nhalt: z\nrules: {a: {_ _ _: 1 1 1 R L S z}}\n"
+    )
+    facts = from_json("verify three.yaml --construction all")
     assert set(facts["constructions"]) == set(THREE_TAPES)
     reasons = {each["construction"]: each["reason"] for each in facts["skipped"]}
     assert "one tape" in reasons["queue"]
-    assert "not by queue: matching-3tape" in tm2tf("verify matching-3tape --construction all")
+    assert "not by queue: three" in tm2tf("verify three.yaml --construction all")
 
 
 def test_random_machines_by_the_same_weights():
@@ -153,7 +157,8 @@ def test_a_divergence_names_the_command_that_repeats_it(tmp_path, monkeypatch):
     assert again["feature"] == "expected steps"
 
 
-def test_compare():
+def test_compare(monkeypatch):
+    monkeypatch.setattr("tm2tf.bench.compare.LONG_ENOUGH", 0)
     facts = from_json("compare bb3")
     named = [row["construction"] for row in facts["rows"]]
     assert {c.name for c in HARD} <= set(named)
@@ -171,7 +176,8 @@ def test_compare():
     json.dumps(facts)
 
 
-def test_compare_widens_a_tape_until_the_run_fits():
+def test_compare_widens_a_tape_until_the_run_fits(monkeypatch):
+    monkeypatch.setattr("tm2tf.bench.compare.LONG_ENOUGH", 0)
     machine = api.load("start: A\nrules: {A: {_: 1 R A}}")
     rows = {
         line.construction: line for line in compare(machine, max_steps=140) if isinstance(line, Row)

@@ -50,6 +50,8 @@ NEEDED = {  # the packages that an example needs, and the extra that has them
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 
 # --- examples -----------------------------------------------------------------------------
 
@@ -267,6 +269,7 @@ def test_dots_stand_for_anything(shown, printed, same):
 def test_a_document_shows_what_a_command_prints(path, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("tm2tf.bench.compare.LONG_ENOUGH", 0)
     for name in LINKED:
         (tmp_path / name).symlink_to(ROOT / name)
     for _, text in machine_texts(path):

@@ -27,12 +27,13 @@ class Refuse:
             raise ImportError("tm2tf is not to be used here")
 sys.meta_path.insert(0, Refuse())
 from transformers import AutoModelForCausalLM, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-batch = tokenizer(sys.argv[2:], return_tensors="pt", padding=True)
-written = model.generate(**batch)
-texts = tokenizer.batch_decode(written, skip_special_tokens=True)
-print(json.dumps([type(model).__name__, *texts]))
+for folder, *texts in json.loads(sys.argv[1]):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    batch = tokenizer(texts, return_tensors="pt", padding=True)
+    written = model.generate(**batch)
+    texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+    print(json.dumps([type(model).__name__, *texts]))
 """
 """A user's program: no import of ours can succeed in it."""
 
@@ -41,20 +42,22 @@ def invoke(*words):
     return CliRunner().invoke(group, ["export", *map(str, words)])
 
 
-def alone(python, folder, *texts):
-    """Run the user's program; return the class of the model and the texts it wrote."""
+def alone(python, *jobs):
+    """Run the user's program on (folder, *texts); return models' classes and what they wrote."""
     offline = {"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    given = json.dumps([[str(folder), *texts] for folder, *texts in jobs])
     done = subprocess.run(
-        [python, "-c", ALONE, str(folder), *texts],
-        cwd=folder,
+        [python, "-c", ALONE, given],
+        cwd=jobs[0][0],
         env=offline,
         capture_output=True,
         text=True,
         check=True,
         timeout=110,
     )
-    kind, *written = json.loads(done.stdout.splitlines()[-1])
-    return kind, [text.split() for text in written]
+    lines = [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]
+    assert len(lines) == len(jobs)
+    return [(kind, [text.split() for text in written]) for kind, *written in lines]
 
 
 def spelled(name, word, origin, steps):
@@ -80,7 +83,7 @@ def test_with_nothing_of_ours(to, kind, tmp_path):
     result = invoke("binary-increment", "--to", to, "--tape", 32, "--steps", 30, "-o", folder)
     assert result.exit_code == 0, result.output
     texts = ["<bos> 1 0 1 1 <start>", "<bos> 1 <start>"]
-    found, written = alone(sys.executable, folder, *texts)
+    ((found, written),) = alone(sys.executable, (folder, *texts))
     assert found == kind
     for word, tokens in zip(["1011", "1"], written, strict=True):
         run = spelled("binary-increment", word, 16, 30)
@@ -100,7 +103,7 @@ def test_in_a_clean_environment(to, tmp_path):
     packages = ["torch", "transformers", "tokenizers", "numpy"]
     pins = ["-c", str(ROOT / "constraints.txt")]
     subprocess.run([python, "-m", "pip", "install", "-q", *pins, *packages], check=True)
-    _, (tokens,) = alone(python, folder, "<bos> <start>")
+    ((_, (tokens,)),) = alone(python, (folder, "<bos> <start>"))
     assert tokens == ["<start@16>", *spelled("bb4", "", 16, 200)]
     assert len(tokens) == 108
 
@@ -185,10 +188,10 @@ def test_a_machine_without_rules(to, tmp_path):
         pytest.importorskip(package)
     for tapes in (1, 2):
         machine = formats.parse(f"tapes: {tapes}\nstart: one\nrules: {{one: {{}}}}\n")
-        folder = tmp_path / str(tapes)
-        api.export(machine, to, folder, tape=4, steps=3)
-        if to in ("gpt2", "llama"):
-            _, (tokens,) = alone(sys.executable, folder, "<bos> <start>")
+        api.export(machine, to, tmp_path / str(tapes), tape=4, steps=3)
+    if to in ("gpt2", "llama"):
+        jobs = [(tmp_path / str(tapes), "<bos> <start>") for tapes in (1, 2)]
+        for _, (tokens,) in alone(sys.executable, *jobs):
             assert tokens[-1].startswith("<start") or "stuck" in tokens[-1]
 
 

@@ -1,12 +1,10 @@
 """Every kernel emits what the plain torch model does, whatever the basis of the residual stream."""
 
-from contextlib import contextmanager
-
-import jaxtyping
 import pytest
 import torch
 
 from tests.faults import describe, places, with_weight
+from tests.shapes import shapes_checked
 from tm2tf import api
 from tm2tf.bench.disguise import disguised
 from tm2tf.compiler import compile_machine
@@ -51,17 +49,6 @@ def agreed(weights, prompt, steps=STEPS):
     tokens = first.tokens.tolist()
     assert tokens == plainly(weights, prompt, tokens)
     return tokens
-
-
-@contextmanager
-def shapes_checked(wanted):
-    """Check the shapes in signatures, or not: that takes half of the time here."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", not wanted)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.mark.parametrize("part", range(PARTS))

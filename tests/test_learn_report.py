@@ -20,6 +20,8 @@ from tm2tf.learning.labelled import random_data
 from tm2tf.learning.sections import CHAPTERS, SMALL, Ask
 from tm2tf.learning.verdicts import FALSE, HOLDS, LOOSELY
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 TINY = replace(SMALL, seeds=1, noisy_seeds=1, controls=2, trials=2, retrievals=2)
 
 
@@ -27,7 +29,8 @@ def test_the_command_offers_every_chapter() -> None:
     assert tuple(CHAPTERS) == OFFERED
 
 
-def test_a_chapter_as_page_and_json(tmp_path: Path) -> None:
+def test_a_chapter_as_page_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "EXAMPLES", 100)
     result = made.make_report(tmp_path, TINY, names=["transitions"])
     kept = json.loads((tmp_path / "report.json").read_text())
     assert kept == json.loads(json.dumps(result))
@@ -66,7 +69,10 @@ def test_what_must_agree_and_does_not_is_said(
     assert "Something that must agree does not" in (tmp_path / "report.html").read_text()
 
 
-def test_a_folder_that_cannot_be_written_is_no_traceback(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "EXAMPLES", 4)
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError):
         made.make_report(tmp_path / "taken" / "below", TINY, names=["transitions"])
@@ -83,6 +89,7 @@ def test_without_the_extra_the_extra_is_named(
 
 
 def test_what_is_unexpected_is_not_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "EXAMPLES", 4)
     kept = transitions.covered_runs
     monkeypatch.setattr(
         transitions, "covered_runs", lambda *args: [not each for each in kept(*args)]

@@ -26,6 +26,8 @@ from tm2tf.machine.builder import Builder, accept, seq
 from tm2tf.machine.simulator import run, trace
 from tm2tf.machine.spec import Tape
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 NUMBERS = st.integers(-(10**6), 10**6)
 
 

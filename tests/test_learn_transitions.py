@@ -26,6 +26,8 @@ from tm2tf.machine.simulator import trace
 from tm2tf.runtime.torch_runner import TorchRunner
 from tm2tf.weights.folder import weights_sha256
 
+pytestmark = pytest.mark.usefixtures("shapes_unchecked")
+
 SMALL = Settings(held_out=12, training_runs=40)
 
 
@@ -290,6 +292,7 @@ def test_a_run_that_is_right_without_its_rules_ends_with_1(
 
 def test_the_folder_holds_results_figures_and_the_trained_weights(tmp_path) -> None:
     words = ["bb4", "--alphabet", "1", "--seeds", "2", "--examples", "30", "--held-out", "4"]
+    words += ["--training-runs", "40"]
     found = _json(*words, "-o", str(tmp_path))
     for name in ("transitions.json", "transitions.csv", "transitions.png", "transitions.svg"):
         assert (tmp_path / name).stat().st_size > 0

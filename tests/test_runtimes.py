@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults import with_weight
+from tests.shapes import shapes_checked
 from tests.strategies import configurations, machines
 from tm2tf import api, formats
 from tm2tf.compiler import Compiled, compile_machine
@@ -110,8 +111,9 @@ def test_kernel_and_model_give_the_same_trace(case):
 def test_the_same_trace_on_sampled_machines(number):
     machine = sample(11, number)
     compiled, start = compile_machine(machine), machine.initial(machine.examples[0].tapes)
-    found = trace(compiled, start, "kernel", [250])
-    assert found == trace(compiled, start, "torch", [250])
+    with shapes_checked(number < 8):
+        found = trace(compiled, start, "kernel", [250])
+        assert found == trace(compiled, start, "torch", [250])
     assert found[2][1] == simulated(machine, start, 250).tapes
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.faults import with_weight
+from tests.shapes import shapes_checked
 from tm2tf import api, formats
 from tm2tf.compiler import Compiled, compile_machine
 from tm2tf.errors import BoundError, ConfigurationError, InputError, InternalError
@@ -32,7 +33,8 @@ def test_sampled_machines_agree(number, runtime):
     machine = sample(7, number)
     (example,) = machine.examples
     most = example.max_steps if runtime == "kernel" else 150
-    check = api.compile(machine).verify(*example.tapes, max_steps=most, runtime=runtime)
+    with shapes_checked(number < SAMPLED // 3):
+        check = api.compile(machine).verify(*example.tapes, max_steps=most, runtime=runtime)
     ended = run(machine, machine.initial(example.tapes), most)
     assert check.divergence is None
     assert (check.machine, check.outcome, check.steps) == (machine.name, ended.outcome, ended.steps)
