@@ -88,7 +88,7 @@ def test_machines():
 def test_convert(tmp_path):
     code = "1RB1LB_1LA1RZ"
     assert tm2tf("convert bb2 --to bbchallenge") == f"{code}\n"
-    facts = {"machine": "bb2", "format": "bbchallenge", "path": None, "text": code}
+    facts = {"machine": "bb2", "format": "bbchallenge", "path": None, "text": code, "notes": []}
     assert from_json("convert bb2 --to bbchallenge") == facts
     assert tm2tf(f"convert {code} --to native -o out.yaml") == ""
     written = (tmp_path / "out.yaml").read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ CASES = {  # a command line: what its message must say
     "verify bb2 --runtime kernle": "unknown runtime 'kernle'; known: kernel, torch; did you mean",
     "run bb2 --device gpu": "'gpu' is not one of 'auto', 'cpu', 'cuda'",
     "run bb2 --device cuda": "the kernel runs on the CPU; for CUDA take --runtime torch",
-    "convert bb2 --to nativ": "unknown format 'nativ'; known: native, bbchallenge; did you mean",
+    "convert bb2 --to nativ": "unknown format 'nativ'; known: native, bbchallenge,",
     "convert palindrome --to bbchallenge": "a bbchallenge code cannot say: accepting or rejecting",
     "examples 99": "no example '99'; there are 01-",
     "examples 01-helo-machine": "did you mean '01-hello-machine'?",

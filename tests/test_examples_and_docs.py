@@ -36,7 +36,7 @@ README = ROOT / "README.md"
 DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 FORMAT = ROOT / "docs" / "machine-format.md"
 SHOWN = ROOT / "docs" / "examples.md"  # has the output of every example
-SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA", "--controls 2", "learn report")
+SLOW = ("bb5", "1RB1LC_1RC1RB_1RD0LE_1LA1LD_1RZ0LA", "--controls 2", "learn report", "--states 3")
 LINKED = ("machines", "examples", "docs", "tests")
 
 NEEDED = {  # the packages that an example needs, and the extra that has them

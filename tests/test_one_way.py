@@ -86,6 +86,8 @@ def test_weights_know_the_edge():
         assert check.divergence is None
     with pytest.raises(InputError, match="has: tapes that are infinite one way"):
         formats.by_name("turingmachine.io").dump(one_way(LEFT))
+    with pytest.raises(InputError, match="cannot say: tapes that are infinite one way"):
+        bbchallenge.dump(one_way(LEFT))
 
 
 def test_examples_and_names():

@@ -103,6 +103,13 @@ table:
 """
 
 
+def test_a_state_called_null():
+    """In quotes it is a name, and without quotes nothing: the same state goes on."""
+    text = "blank: ' '\nstart state: a\ntable:\n  a: {' ': {R: 'null'}}\n  'null': {}\n"
+    assert formats.parse(text).transitions["a", (" ",)].state == "null"
+    assert formats.parse(text.replace("R: 'null'", "R: null")).transitions["a", (" ",)].state == "a"
+
+
 def test_commas_and_overlaps():
     """A comma may be a symbol. Digits alone come first, then the rest, and the last one counts."""
     machine = formats.parse(COMMAS)

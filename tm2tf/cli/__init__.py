@@ -24,6 +24,7 @@ COMMANDS = {
     "compile": "Turn a machine into the weights of a transformer.",
     "run": "Run a machine as a transformer.",
     "verify": "Check every step of the weights against the machine.",
+    "sweep": "Check many machines, and keep a row for each run.",
     "compare": "Set constructions side by side on one machine.",
     "bench": "Measure speed and growth, and write it down.",
     "inspect": "Show the weights, with a name for everything in them.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tm2tf.errors import FormatError
 from tm2tf.machine.spec import Machine, Transition
@@ -69,7 +70,7 @@ class _Code:
     def rows(self) -> list[tuple[int, str]]:
         """Return the rows, each with its first column; all are equally long, in whole cells."""
         rows = self.text.split("_")
-        starts = [1 + sum(len(row) + 1 for row in rows[:i]) for i in range(len(rows))]
+        starts = list(accumulate((len(row) + 1 for row in rows[:-1]), initial=1))
         width = len(rows[0])
         for i, (start, row) in enumerate(zip(starts, rows, strict=True)):
             if len(row) == 0 or len(row) % 3 or len(row) != width:
@@ -111,6 +112,7 @@ def dump(machine: Machine) -> str:
     symbols = [machine.blank, *(s for s in machine.symbols if s != machine.blank)]
     limits = (
         (machine.tapes == 1, f"{machine.tapes} tapes (a code has one)"),
+        (not machine.first, "tapes that are infinite one way"),
         (bool(running), "no state that runs"),
         (len(running) <= 25, f"{len(running)} states (a code has at most 25)"),
         (len(symbols) <= 10, f"{len(symbols)} symbols (a code has at most 10)"),

@@ -15,6 +15,7 @@ def refuse(
     most_tapes: int = 1,
     stays: bool = True,
     ends: bool = True,
+    halts: bool = True,
     undefined: Collection[str] = ("halt",),
     one_way: bool = False,
 ) -> None:
@@ -26,6 +27,7 @@ def refuse(
         most_tapes: the tapes it has, at most.
         stays: whether heads may stay where they are.
         ends: whether a halting state may accept or reject, not halt alone.
+        halts: whether a halting state may halt alone, and neither accept nor reject.
         undefined: what it may mean there that no rule matches.
         one_way: whether tapes may begin somewhere.
 
@@ -45,6 +47,10 @@ def refuse(
         (
             not ends and bool(machine.accept or machine.reject),
             "states that accept or reject; it has only states that halt",
+        ),
+        (
+            not halts and bool(machine.halt),
+            "states that halt; it has only states that accept or reject",
         ),
         (
             machine.undefined not in undefined,

@@ -84,7 +84,7 @@ def _node(event: Any, events: Iterator[Any]) -> yaml.Node:
     if isinstance(event, yaml.ScalarEvent):
         if event.style in ("|", ">") or not (event.value or event.style):
             raise _OddError
-        return yaml.ScalarNode(_TEXT, event.value, start)
+        return yaml.ScalarNode(_TEXT, event.value, start, style=event.style or None)
     nodes = []
     for inner in events:
         if isinstance(inner, yaml.CollectionEndEvent):

@@ -38,6 +38,8 @@ def one_way(machine: Machine) -> Machine:
         first=first,
         examples=(),
     )
+    if not machine.examples:
+        return made
     examples = tuple(
         replace(example, tapes=made.initial(example.tapes).tapes) for example in machine.examples
     )

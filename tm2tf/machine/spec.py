@@ -295,14 +295,14 @@ def _check_first(machine: Machine) -> None:
     )
     for (state, reads), to in machine.transitions.items():
         for read, write, move in zip(reads, to.writes, to.moves, strict=True):
-            _require(
-                (read in marked) == (write in marked) and not (read in marked and move == "L"),
-                "a symbol of the first cell stays there, and the head does not go beyond",
-                f"reading {read!r}, the rule writes {write!r} and moves {move}",
-                "rules",
-                state,
-                " ".join(reads),
-            )
+            there = read in marked
+            if there != (write in marked) or (there and move == "L"):
+                _require(
+                    False,
+                    "a symbol of the first cell stays there, and the head does not go beyond",
+                    f"reading {read!r}, the rule writes {write!r} and moves {move}",
+                    *("rules", state, " ".join(reads)),
+                )
 
 
 def _explain_transition(machine: Machine, state: str, reads: Reads, to: Transition) -> None:

@@ -38,13 +38,16 @@ from tm2tf.weights.folder import weights_sha256
 class Check:
     """The outcome of one lockstep run.
 
+    `outcome`, `state` and `nonblank` are the machine's, at the end or where the check stopped.
     `shared_sha256` is the hash of the weights if many machines have the same, else None.
     """
 
     machine: str
     construction: str
     outcome: str
+    state: str
     steps: int
+    nonblank: int
     forward_passes: int
     peak_context: int
     interpreted: int
@@ -122,11 +125,14 @@ def lockstep(
     passes, peak = follower.passes, follower.peak
     if divergence is None:
         divergence = _compare_end(follower, table, expected)
+    end = table.configuration()
     return Check(
         machine=machine.name,
         construction=compiled.weights.construction,
         outcome=outcome or "step-limit",
+        state=end.state,
         steps=agreed,
+        nonblank=sum(machine.plain(tape).nonblank(machine.blank) for tape in end.tapes),
         forward_passes=passes,
         peak_context=peak,
         interpreted=interpreted,
