@@ -31,7 +31,7 @@ def command(machine: str, to: str, one_way: bool, output: str | None, as_json: b
     \b
     Examples:
       tm2tf convert bb4 --to bbchallenge
-      tm2tf convert palindrome --to jflap -o palindrome.jff
+      tm2tf convert palindrome --to jflap
     """  # noqa: D301
     from tm2tf import api, formats
     from tm2tf.machine.one_way import one_way as begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,11 +110,12 @@ def command(ctx: click.Context, /, **asked: Any) -> None:
       tm2tf sweep --random 20 --construction trace --construction queue -o out --format parquet
     """  # noqa: D301
     from tm2tf.sweep import sweep
+    from tm2tf.sweep.tasks import how_many
 
-    as_json = asked.pop("as_json")
-    with progress("sweep", None, "runs") as update:
+    as_json, what = asked.pop("as_json"), _asked(asked)
+    with progress("sweep", how_many(what), "runs") as update:
         made = sweep.sweep(
-            _asked(asked),
+            what,
             Path(asked["output"]),
             _engine(asked),
             compare=asked["compare"],
@@ -137,7 +139,7 @@ def _asked(asked: dict[str, Any]) -> Any:
     options = {}
     for word in asked["given"]:
         name, equals, number = word.partition("=")
-        if not equals or not number.isdigit():
+        if not equals or not re.fullmatch("[0-9]{1,18}", number):
             raise click.UsageError(f"--set takes NAME=NUMBER, such as tape=64; got {word!r}")
         options[name] = int(number)
     return Asked(

@@ -81,6 +81,16 @@ TREE_STEPS = 10_000
 given."""
 
 
+def how_many(asked: Asked) -> int | None:
+    """Return how many tasks a sweep has; None if that is not known before all are made.
+
+    Raises:
+        InputError: as `tasks` does.
+    """
+    made = tasks(asked)
+    return None if asked.sizes else sum(1 for _ in made)
+
+
 def tasks(asked: Asked) -> Iterator[Task]:
     """Return the tasks of a sweep, made as they are asked for, always in the same order.
 

@@ -20,8 +20,9 @@ UNSTATED = 1_000_000
 LONGEST = 300_000_000
 """Steps after which a machine of a corpus is stopped, unless told otherwise: some seconds."""
 
-FOREVER = 100_000
-"""Steps of a machine of a corpus that is said never to halt, unless told otherwise: some ms."""
+FOREVER = 10_000
+"""Steps of a machine of a corpus that is said never to halt, unless told otherwise: some ms. Many
+visit a new cell in each step, and tapes are compared cell by cell at the end."""
 
 RARE = 100
 """Random machines drawn for each that is asked for, before giving up."""
