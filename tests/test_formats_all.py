@@ -22,7 +22,7 @@ from tm2tf.machine.simulator import Simulation
 from tm2tf.machine.spec import Tape, Transition
 
 NAMES = [known.name for known in formats.FORMATS]
-READ = [known.name for known in formats.FORMATS if known.parse is not None]
+READ = [known.name for known in formats.FORMATS if known.reads is not None]
 LARGEST_TIME = 20.0
 """Seconds for a text of the greatest length that is accepted, on a busy machine."""
 
@@ -132,7 +132,7 @@ def test_every_format_takes_some_bundled_machine():
             if text is None:
                 continue
             taken[known.name] += 1
-            if known.parse is None:
+            if known.reads is None:
                 with pytest.raises(FormatError, match="no machine in a format that tm2tf knows"):
                     formats.detect(text)
             else:
@@ -172,7 +172,7 @@ def test_any_text_is_a_machine_or_an_error(text):
         formats.parse(text)
     for known in formats.FORMATS:
         known.looks_like(text)
-        assert known.parse is None or said(known, text) != ""
+        assert known.reads is None or said(known, text) != ""
 
 
 @pytest.mark.parametrize("name", READ)

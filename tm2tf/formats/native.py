@@ -61,13 +61,19 @@ FIELDS = (
     "examples",
 )
 RULE_FIELDS = ("write", "move", "next")
+_RULES = ("rules:", '"rules":')
 MAX_RULES = 2_000_000
 """Most rules after wildcards are spelt out: 100 times the 20,000 that tm2tf is sized for."""
 
 
+def has_rules(text: str) -> bool:
+    """Return whether a line begins with `rules:`, as in every native machine in block style."""
+    return text.startswith(_RULES) or any("\n" + word in text for word in _RULES)
+
+
 def looks_like(text: str) -> bool:
-    """Return whether a text may be a native machine: it has a top-level `rules:`."""
-    return any(line.startswith(("rules:", '"rules":', "{")) for line in text.splitlines())
+    """Return whether a text may be a native machine: it has a top-level `rules:`, or is a `{`."""
+    return has_rules(text) or any(line.startswith("{") for line in text.splitlines())
 
 
 def parse(text: str, source: str = "<text>", name: str = "machine") -> Machine:
