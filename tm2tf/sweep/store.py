@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import operator
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
@@ -61,12 +62,13 @@ class Store:
             raise
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Keep rows; they survive the end of this process, however it comes."""
+        """Keep rows; they survive the end of this process, however it comes, and of the power."""
         lines = [
             json.dumps(_sayable(row), ensure_ascii=False, separators=(",", ":")) for row in rows
         ]
         self._journal.write("".join(line + "\n" for line in lines).encode())
         self._journal.flush()
+        os.fsync(self._journal.fileno())
         self.done |= {json.loads(line)["number"] for line in lines}
 
     def rows(self) -> list[Row]:
