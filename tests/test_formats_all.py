@@ -1,7 +1,10 @@
 """All formats: each text is known for what it is, runs the same after the way there and back, and
 no text crashes what reads it."""
 
+import os
 import random
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +18,7 @@ from tests.strategies import machines
 from tm2tf import api, formats
 from tm2tf.cli import group
 from tm2tf.errors import FormatError, InputError
-from tm2tf.formats.yaml_nodes import MAX_CHARACTERS
+from tm2tf.formats.sizes import MAX_CHARACTERS
 from tm2tf.machine import library
 from tm2tf.machine.one_way import one_way
 from tm2tf.machine.simulator import Simulation
@@ -209,6 +212,26 @@ def test_what_is_too_long_is_refused(name):
     with pytest.raises(InputError, match=r"limit|characters|columns|row"):
         known.parse(text + "_" * (MAX_CHARACTERS + 1 - len(text)))
     assert time.perf_counter() - began < LARGEST_TIME
+
+
+def test_limits_can_be_raised():
+    """And lowered: by the environment, which is read when formats are imported."""
+    program = "from tm2tf import api; print(len(api.load('bb4').transitions))"
+    for name, number, said in (
+        ("TM2TF_MAX_CHARACTERS", "100", "TM2TF_MAX_CHARACTERS in the environment raises it"),
+        ("TM2TF_MAX_RULES", "3", "TM2TF_MAX_RULES in the environment raises the limit"),
+        ("TM2TF_MAX_RULES", "many", "TM2TF_MAX_RULES must be a whole number, got 'many'"),
+        ("TM2TF_MAX_RULES", "3_000_000", None),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, name: number},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if said is None:
+            assert (ran.stdout, ran.returncode) == ("8\n", 0)
+        else:
+            assert said in ran.stderr
+            assert ran.returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tm2tf import formats
 from tm2tf.compiler import Compiled, compile_machine, recompile, with_machine
 from tm2tf.errors import ConfigurationError, FormatError, InputError, NotFoundError
 from tm2tf.formats import bbchallenge
+from tm2tf.formats.sizes import MAX_BYTES, MORE_CHARACTERS
 from tm2tf.machine import library
 from tm2tf.machine.sampling import sample
 from tm2tf.machine.spec import Configuration, Expected, Machine, Tape
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 Input = str | Tape
 Progress = Callable[[int], None]
-
-MAX_BYTES = 64_000_000
-"""Largest machine file read: four bytes for each of the characters that a format accepts."""
 
 FARTHEST = 10_000_000
 """Farthest from address 0 that a start may put cells and heads: between head and cells each one
@@ -314,7 +312,10 @@ def _limit(max_steps: int | None) -> int | None:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes, the limit for a machine")
+            raise InputError(
+                f"{path} is larger than {MAX_BYTES:,} bytes, the limit for a machine "
+                f"{MORE_CHARACTERS}"
+            )
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"not a text in UTF-8: {error.reason}", source=str(path)) from None

@@ -39,8 +39,8 @@ parentheses are the quartiles of the ratios. Runs are of one thread unless it sa
 - *folded*: constant folding: what depends on finitely many cases is computed once and remembered.
   What is left of the network at run time is one remembered record for each case. Where a case
   leads to itself, the values that are found next are compared with its own many at once, so that
-  machines which sweep over equal cells are far faster; *plain, sweeping* is the plain simulator with
-  the same trick.
+  machines which sweep over equal cells are far faster; *plain, sweeping* is the plain simulator
+  with the same trick.
 
 All four read tensors and the kinds of heads, and never the machine that they were compiled from;
 weights in another basis show it. *evaluated* is the figure for evaluating every pass; *folded* is

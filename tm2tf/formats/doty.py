@@ -32,7 +32,7 @@ from itertools import product
 from tm2tf.errors import InputError, MachineError, did_you_mean
 from tm2tf.formats.doty_grammars import ANY, BLANK, Rule, Word, Written, read_plain, read_yaml
 from tm2tf.formats.limits import refuse
-from tm2tf.formats.native import MAX_RULES
+from tm2tf.formats.sizes import MAX_RULES, MORE_RULES
 from tm2tf.machine.one_way import one_way, two_way
 from tm2tf.machine.spec import OFFSET, Machine, Reads, Transition
 
@@ -192,7 +192,7 @@ class _Maker:
             raise self.written.error(
                 f"more than {MAX_RULES:,} rules once all that is read is spelt out", at,
                 hint=f"{running} states, {symbols} symbols and as many for first cells, "
-                f"{tapes} tapes",
+                f"{tapes} tapes {MORE_RULES}",
             )  # fmt: skip
 
     def spelt_out(self, running: list[str]) -> dict[tuple[str, Reads], Transition]:

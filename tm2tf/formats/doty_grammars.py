@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import yaml
 
 from tm2tf.errors import FormatError
-from tm2tf.formats.yaml_nodes import MAX_CHARACTERS, Source
+from tm2tf.formats.sizes import MAX_CHARACTERS, MORE_CHARACTERS
+from tm2tf.formats.yaml_nodes import Source
 
 FIELDS = (
     "states",
@@ -243,6 +244,7 @@ class _Plain:
         if len(text) > MAX_CHARACTERS:
             raise FormatError(
                 f"the text has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}",
+                hint=MORE_CHARACTERS,
                 source=source,
             )
         self.line, self.begin = 1, 0  # of the line that was reached, and where it begins

@@ -15,7 +15,7 @@ from math import prod
 from tm2tf.errors import FormatError
 from tm2tf.formats.jflap_blocks import MAX_STATES, Path, Reader, Rule
 from tm2tf.formats.jflap_labels import BLANK, KEEP
-from tm2tf.formats.native import MAX_RULES
+from tm2tf.formats.sizes import MAX_RULES, MORE_RULES
 from tm2tf.machine.spec import Reads, Transition
 
 MAX_VARIABLES = 16
@@ -84,6 +84,7 @@ class Speller:
         return self.reader.source.error(
             f"more than {MAX_RULES:,} rules once `~`, `!`, blocks and variables are spelt out",
             rule.element,
+            hint=MORE_RULES,
         )
 
     def find_live(self) -> None:

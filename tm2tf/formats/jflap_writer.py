@@ -10,7 +10,7 @@ from tm2tf.errors import InputError
 from tm2tf.formats.jflap_blocks import MAX_NAME, MAX_STATES
 from tm2tf.formats.jflap_labels import BLANK
 from tm2tf.formats.limits import refuse
-from tm2tf.formats.yaml_nodes import MAX_CHARACTERS
+from tm2tf.formats.sizes import MAX_CHARACTERS, MORE_CHARACTERS
 from tm2tf.machine.spec import Machine, Reads, Transition
 
 NAME = "JFLAP"
@@ -33,7 +33,7 @@ def dump(machine: Machine) -> str:
     if len(text) > MAX_CHARACTERS:
         raise InputError(
             f"{machine.name!r} would fill {len(text):,} characters in the format {NAME}; "
-            f"the limit is {MAX_CHARACTERS:,}"
+            f"the limit is {MAX_CHARACTERS:,} {MORE_CHARACTERS}"
         )
     return text
 

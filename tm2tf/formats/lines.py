@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tm2tf.errors import FormatError
-from tm2tf.formats.yaml_nodes import MAX_CHARACTERS
+from tm2tf.formats.sizes import MAX_CHARACTERS, MORE_CHARACTERS
 
 _SPACE = r"\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 SPACES = re.compile(f"[{_SPACE}]+")
@@ -71,7 +71,9 @@ def checked(text: str, source: str, limit: int = MAX_CHARACTERS) -> str:
     """Return a text, if it is not too long."""
     if len(text) > limit:
         raise FormatError(
-            f"the text has {len(text):,} characters; the limit is {limit:,}", source=source
+            f"the text has {len(text):,} characters; the limit is {limit:,}",
+            source=source,
+            hint=MORE_CHARACTERS,
         )
     return text
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from tm2tf.errors import FormatError, MachineError, did_you_mean
 from tm2tf.formats import lines as plain
 from tm2tf.formats.lines import Lines
-from tm2tf.formats.native import MAX_RULES
+from tm2tf.formats.sizes import MAX_RULES, MORE_RULES
 from tm2tf.machine.one_way import one_way
 from tm2tf.machine.spec import Example, Machine, Reads, Tape, Transition
 
@@ -168,7 +168,8 @@ class _Reader:
         if count > MAX_RULES:
             raise self.lines.error(
                 f"{len(running):,} states with {len(symbols):,} symbols are {count:,} rules once "
-                f"`*` and missing rules are spelt out; the limit is {MAX_RULES:,}"
+                f"`*` and missing rules are spelt out; the limit is {MAX_RULES:,}",
+                hint=MORE_RULES,
             )
         transitions = self.spell_out(running, symbols)
         if any(to.state == "halt" for to in transitions.values()):

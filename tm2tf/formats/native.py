@@ -34,6 +34,7 @@ import yaml
 
 from tm2tf.errors import FormatError, MachineError
 from tm2tf.formats.native_examples import ExampleReader
+from tm2tf.formats.sizes import MAX_RULES, MORE_RULES
 from tm2tf.formats.yaml_nodes import Source, count
 from tm2tf.machine.spec import (
     OFFSET,
@@ -62,8 +63,6 @@ FIELDS = (
 )
 RULE_FIELDS = ("write", "move", "next")
 _RULES = ("rules:", '"rules":')
-MAX_RULES = 2_000_000
-"""Most rules after wildcards are spelt out: 100 times the 20,000 that tm2tf is sized for."""
 
 
 def has_rules(text: str) -> bool:
@@ -315,7 +314,9 @@ class _Reader:
             choices = [symbols if self.wildcard in part else part for part in row.reads]
             if len(into) + prod(map(len, choices)) > MAX_RULES:
                 raise self.source.error(
-                    f"more than {MAX_RULES:,} rules once the wildcards are spelt out", row.node
+                    f"more than {MAX_RULES:,} rules once the wildcards are spelt out",
+                    row.node,
+                    hint=MORE_RULES,
                 )
             new = 0
             for reads in product(*choices):

@@ -30,7 +30,7 @@ from tm2tf.errors import InputError, MachineError, did_you_mean
 from tm2tf.formats import lines as plain
 from tm2tf.formats.limits import refuse
 from tm2tf.formats.lines import Lines
-from tm2tf.formats.native import MAX_RULES
+from tm2tf.formats.sizes import MAX_RULES, MORE_RULES
 from tm2tf.machine.spec import Machine, Reads, Transition
 
 NAME = "turingmachinesimulator.com"
@@ -227,7 +227,7 @@ class _Reader:
             )
         self.places.setdefault(key, first)
         if len(self.rules) > MAX_RULES:
-            raise self.lines.error(f"more than {MAX_RULES:,} rules", first)
+            raise self.lines.error(f"more than {MAX_RULES:,} rules", first, hint=MORE_RULES)
 
     def check(self) -> None:
         """Refuse a text without a start, an end or rules, and accepting states that have rules."""

@@ -17,7 +17,7 @@ import defusedxml.sax
 from defusedxml import DefusedXmlException
 
 from tm2tf.errors import FormatError
-from tm2tf.formats.yaml_nodes import MAX_CHARACTERS
+from tm2tf.formats.sizes import MAX_CHARACTERS, MORE_CHARACTERS
 
 MAX_DEPTH = 100
 MAX_ELEMENTS = 1_000_000
@@ -91,7 +91,8 @@ class XmlSource:
         """
         if len(self.text) > MAX_CHARACTERS:
             raise self.error(
-                f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}"
+                f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}",
+                hint=MORE_CHARACTERS,
             )
         parser: Any = defusedxml.sax.make_parser()
         parser.forbid_dtd = True

@@ -18,9 +18,7 @@ from typing import Any
 import yaml
 
 from tm2tf.errors import FormatError, did_you_mean
-
-MAX_CHARACTERS = 16_000_000
-"""Longest text accepted: 20,000 rules of 100 characters are 2 MB, so eight times that."""
+from tm2tf.formats.sizes import MAX_CHARACTERS, MORE_CHARACTERS
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -122,7 +120,8 @@ class Source:
         """
         if len(self.text) > MAX_CHARACTERS:
             raise self.error(
-                f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}"
+                f"the text has {len(self.text):,} characters; the limit is {MAX_CHARACTERS:,}",
+                hint=MORE_CHARACTERS,
             )
         try:
             root = _quickly(self.text) or yaml.compose(self.text, Loader=_PlainLoader)
