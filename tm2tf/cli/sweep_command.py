@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tm2tf.cli.common import json_option, page, print_json, progress, steps_opti
 if TYPE_CHECKING:
     from tm2tf.sweep.engine import Engine
     from tm2tf.sweep.sweep import Summary
+    from tm2tf.sweep.tasks import Asked
 
 MOST_SHOWN = 20
 """Rows shown that do not agree; all of them are in the results."""
@@ -113,7 +115,8 @@ def command(ctx: click.Context, /, **asked: Any) -> None:
     from tm2tf.sweep.tasks import how_many
 
     as_json, what = asked.pop("as_json"), _asked(asked)
-    with progress("sweep", how_many(what), "runs") as update:
+    total = how_many(what) if sys.stderr.isatty() else None  # only a bar needs it
+    with progress("sweep", total, "runs") as update:
         made = sweep.sweep(
             what,
             Path(asked["output"]),
@@ -130,7 +133,7 @@ def command(ctx: click.Context, /, **asked: Any) -> None:
     ctx.exit(1 if made.troubles else 0)
 
 
-def _asked(asked: dict[str, Any]) -> Any:
+def _asked(asked: dict[str, Any]) -> Asked:
     """Return what is to be swept over."""
     from tm2tf.sweep.tasks import Asked
 
