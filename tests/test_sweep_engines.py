@@ -149,7 +149,7 @@ def test_what_takes_too_long_gets_a_row_that_says_so(engine, monkeypatch):
     monkeypatch.setattr(ray_engine, "LOOK", 0.1)
     arm(4, "hang", times=None)
     began = time.monotonic()
-    rows = swept(engine, 6, seconds=0.4)
+    rows = swept(engine, 6, seconds=1.0)
     assert time.monotonic() - began < 60
     assert statuses(rows) == {4: "hung"}
     assert rows[4]["message"] == WHY["hung"]
